@@ -1,0 +1,55 @@
+# simulsa: two commands matter, `make demo` and `make test`. Both set up .venv themselves and work twice in a row.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MARK := $(VENV)/.simulsa
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint bench soak clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"simulsa needs Python 3.11 or newer, $(PYTHON) is {sys.version.split()[0]}: try make PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+
+$(MARK)-run: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Setting up $(VENV): about 100 packages, torch, transformers, peft and prefect the largest."
+	@echo "Download: 0.5 GB where pip finds a CPU build of torch, 3 GB with CUDA libraries. No weights, no corpora."
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(MARK)-dev: $(MARK)-run
+	@echo "Adding the test tools (pytest, hypothesis, datasets, ruff, mypy, import-linter): 30 MB."
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+setup: $(MARK)-dev ## Create .venv with everything that demo and test need
+
+demo: $(MARK)-run ## The whole pipeline on the embedded micro LALM, in minutes
+	$(BIN)/simulsa run demo
+
+test: $(MARK)-dev check ## Everything that CI runs
+	$(BIN)/python -m pytest
+
+check: $(MARK)-dev ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lint: $(MARK)-dev ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(MARK)-dev ## Benchmarks: side by side in one run, ratios printed
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+soak: $(MARK)-dev ## Kill the demo's run at random moments, many seeds
+	$(BIN)/python benchmarks/kill_and_rerun.py --kills 20
+
+clean: ## Remove outputs and caches, keep .venv
+	rm -rf outputs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
