@@ -1,0 +1,1 @@
+"""What happens to data: corpora, truncation, partial targets, quality, shards, publishing."""

@@ -1,0 +1,1 @@
+"""Streaming simulation, latency and quality metrics, significance and reports."""

@@ -1,0 +1,1 @@
+"""The model side that augment, train and evaluate share: prompts, families, engines."""

@@ -1,0 +1,1 @@
+"""LoRA fine-tuning of a LALM on offline data plus the augmented share."""
