@@ -1,0 +1,97 @@
+"""What was written when, for one utterance: the record every score is computed from.
+
+A trace holds every step, the silent ones too, so that any latency metric can be computed from it later. This
+module knows no engine and no tokenizer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lalm.errors import SimulsaError
+
+
+class TraceError(SimulsaError):
+    """A trace file that does not hold what `write_traces` writes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One call of the model: how much audio it had heard, and the tokens it appended (none: it waited).
+
+    `capped` marks a step that ran into its token cap; `compute_s` is known only where one utterance is
+    streamed alone, because batching contaminates it.
+    """
+
+    audio_ms: float
+    token_ids: tuple[int, ...]
+    capped: bool = False
+    compute_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emission:
+    """One unit (word or character) of the output and its delay: the audio heard when it was completed."""
+
+    unit: str
+    delay_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamTrace:
+    """The streamed translation of one utterance at one chunk size (None: heard whole).
+
+    A failed utterance has an empty text, no emissions, and `failure` saying why.
+    """
+
+    id: str
+    chunk_ms: int | None
+    source_ms: float
+    text: str
+    emissions: tuple[Emission, ...]
+    steps: tuple[Step, ...]
+    failure: str | None = None
+
+    @property
+    def delays_ms(self) -> tuple[float, ...]:
+        """Delay of every unit, never decreasing."""
+        return tuple(emission.delay_ms for emission in self.emissions)
+
+    @property
+    def cap_hits(self) -> int:
+        """How many steps ran into their token cap."""
+        return sum(step.capped for step in self.steps)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` is the inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> StreamTrace:
+        """The trace that `to_json` wrote; raises KeyError or TypeError on anything else."""
+        steps = tuple(Step(**{**step, "token_ids": tuple(step["token_ids"])}) for step in value["steps"])
+        emissions = tuple(Emission(**emission) for emission in value["emissions"])
+        return cls(**{**value, "steps": steps, "emissions": emissions})
+
+
+def write_traces(path: Path, traces: Iterable[StreamTrace]) -> None:
+    """Write one JSON line per trace, replacing the file."""
+    with path.open("w", encoding="utf-8") as file:
+        for trace in traces:
+            file.write(json.dumps(trace.to_json(), ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_traces(path: Path) -> Iterator[StreamTrace]:
+    """Yield the traces of a file in order; raises TraceError naming the line that is not one."""
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield StreamTrace.from_json(json.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise TraceError(
+                    f"{path}:{number} is not a stream trace ({error!r}): delete the file and evaluate again"
+                ) from error
