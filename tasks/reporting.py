@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -72,10 +70,3 @@ class StageClock:
 def _timing(name: str, parts: list[tuple[float, float, bool]]) -> StageTiming:
     start, end = min(p[0] for p in parts), max(p[1] for p in parts)
     return StageTiming(name=name, seconds=end - start, shards=len(parts), cached=sum(p[2] for p in parts))
-
-
-@contextmanager
-def clocked() -> Iterator[Callable[[], tuple[float, float]]]:
-    """Yield a function that returns (start, now) on the monotonic clock, in seconds."""
-    start = time.monotonic()
-    yield lambda: (start, time.monotonic())

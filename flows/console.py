@@ -1,0 +1,50 @@
+"""What a person sees while a run works: one line per stage on stderr, never on stdout."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+STDERR = Console(stderr=True, highlight=False)
+
+
+class ConsoleReporter:
+    """Draws one progress line per stage part; on a pipe, prints one plain line when a part ends."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._live = Progress(
+            TextColumn("  {task.description:<24}"), BarColumn(bar_width=28), MofNCompleteColumn(),
+            TimeElapsedColumn(), TextColumn("{task.fields[note]}"), console=STDERR,
+        )  # fmt: skip
+        self._tasks: dict[tuple[str, str], TaskID] = {}
+        self._draws = STDERR.is_terminal
+
+    def __enter__(self) -> ConsoleReporter:
+        if self._draws:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._draws:
+            self._live.stop()
+
+    def started(self, stage: str, part: str) -> None:
+        with self._lock:
+            task = self._live.add_task(f"{stage} {part}", total=None, note="", visible=self._draws)
+            self._tasks[stage, part] = task
+
+    def advanced(self, stage: str, part: str, done: int, total: int) -> None:
+        self._live.update(self._tasks[stage, part], completed=done, total=total or None)
+
+    def finished(self, stage: str, part: str, *, cached: bool) -> None:
+        task = self._tasks[stage, part]
+        total = self._live.tasks[task].total or 1
+        self._live.update(task, completed=total, total=total, note="cached" if cached else "done")
+        self._live.stop_task(task)
+        if not self._draws:
+            seconds = self._live.tasks[task].elapsed or 0.0
+            print(f"  {stage} {part}: {'cached' if cached else 'done'} in {seconds:.1f} s", file=sys.stderr)

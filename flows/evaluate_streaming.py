@@ -1,0 +1,67 @@
+"""Stream the held-out split with base, control and SimulSA, score them at equal latency, write the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from evaluate.config import SYSTEMS
+from flows.build_dataset import build
+from flows.config import RunConfig
+from flows.finetune_lalm import finetune_systems
+from flows.report import write_report
+from flows.session import Session, session_for
+from flows.summary import write_summary
+from tasks.evaluate import SpokenSet, Timed, score_systems, stream_system
+from tasks.stage import threads
+from tasks.store import Manifest
+
+
+@flow(name="evaluate-streaming", persist_result=False, task_runner=threads())
+def evaluate_streaming(config: RunConfig) -> dict[str, Any]:
+    """Measure quality against latency; dataset and adapters are made first unless their stages are hits."""
+    with session_for(config) as session:
+        if "adapters" not in session.made:
+            session.made["dataset"] = dataset = build(session)
+            session.made["adapters"] = finetune_systems(session, dataset)
+        evaluate(session)
+        write_report(session)
+        return write_summary(session)
+
+
+def evaluate(session: Session) -> None:
+    """Every system at every chunk size, then the scores of all together."""
+    config, ws = session.config, session.workspace
+    truth = session.demo.truth if session.demo else None
+    references = {id: known.references for id, known in truth.items()} if truth else None
+    spoken = SpokenSet(session.corpus(config.evaluate.split), config.evaluate, references)
+    adapters = {"base": None, **{name: made.directory for name, made in session.made["adapters"].items()}}
+    streamed: dict[str, list[Manifest]] = {
+        system: [
+            stream_system.submit(
+                ws,
+                spoken,
+                adapters[system],
+                chunk_ms,
+                config.evaluate,
+                session.prompt,
+                config.corpus.tgt_lang,
+            ).result()
+            for chunk_ms in config.evaluate.chunks_for(system)
+        ]
+        for system in SYSTEMS
+    }
+    session.made |= {"spoken": spoken, "streamed": streamed}
+    session.made["scores"] = score_systems.submit(
+        ws, spoken, streamed, config.evaluate, config.corpus.tgt_lang, _ceiling(session, spoken)
+    ).result()
+
+
+def _ceiling(session: Session, spoken: SpokenSet) -> Timed | None:
+    """Where the truth is known: the corpus's own translation, every word as soon as it may be said."""
+    if session.demo is None:
+        return None
+    truth = session.demo.truth
+    own = {u.id: (truth[u.id], truth[u.id].translations[0]) for u in spoken.utterances}
+    return {id: (best.text, known.delays_ms(best)) for id, (known, best) in own.items()}

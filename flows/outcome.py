@@ -1,0 +1,93 @@
+"""What a person reads when a command ends: the table, where the results are, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from augment.publish import publish_to_directory
+
+OUT = Console(highlight=False)
+
+
+def print_outcome(summary: dict[str, Any], source: str) -> None:
+    """The tables of what was measured, then where everything is and the next command."""
+    dataset = summary["dataset"]
+    if dataset:
+        OUT.print(
+            f"\n{dataset['rows']} rows from {dataset['input']} utterances "
+            f"({dataset['not_selected']} not selected, {dataset['rejected_at_read']} rejected at reading, "
+            f"{dataset['rejected_later']} rejected later)"
+        )
+    if summary["curves"]:
+        OUT.print(_curve_table(summary["curves"]))
+        OUT.print(_equal_latency_table(summary["equal_latency"]))
+    run_dir = Path(summary["run_dir"])
+    OUT.print(f"\nresults: {run_dir}/summary.json, dataset: {run_dir}/dataset", soft_wrap=True)
+    OUT.print(_next(summary, run_dir, source), soft_wrap=True)
+
+
+def _next(summary: dict[str, Any], run_dir: Path, source: str) -> str:
+    if summary["report"]:
+        command = (
+            f"simulsa stream AUDIO --adapter {run_dir}/adapters/simulsa --chunk-ms 640 --config {source}"
+        )
+        clip = summary.get("example_audio")
+        return f"report:  {summary['report']}\nnext:    {command.replace('AUDIO', clip or 'AUDIO.wav')}"
+    if (run_dir / "adapters").is_dir():
+        return f"next:    simulsa evaluate {source}"
+    return f"next:    simulsa finetune {source}   (or: simulsa publish {run_dir}/dataset --to DIRECTORY)"
+
+
+def _curve_table(curves: dict[str, Any]) -> Table:
+    table = Table(
+        title="Same chunk size (secondary: a system that guesses early is faster at the same chunk)"
+    )
+    table.add_column("chunk ms", justify="right")
+    for system in curves:
+        table.add_column(f"{system}\nBLEU", justify="right")
+        table.add_column("LAAL\nms", justify="right")
+    chunks = {point["chunk_ms"] for points in curves.values() for point in points}
+    for chunk in sorted(chunks, key=lambda value: value or 10**9):
+        row = ["whole" if chunk is None else str(chunk)]
+        for points in curves.values():
+            point = next((p for p in points if p["chunk_ms"] == chunk), None)
+            row += [f"{point['bleu']:.1f}", _ms(point["laal_ms"])] if point else ["", ""]
+        table.add_row(*row)
+    return table
+
+
+def _equal_latency_table(points: list[dict[str, Any]]) -> Table:
+    table = Table(title="Equal latency: BLEU at the same LAAL, differences with 95 % intervals")
+    columns = ("LAAL ms", "base", "control", "simulsa", "simulsa - base", "simulsa - control")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for point in points:
+        bleu = [f"{point['bleu'][system]:.1f}" for system in ("base", "control", "simulsa")]
+        differences = [_interval(point[f"simulsa_minus_{rival}"]) for rival in ("base", "control")]
+        table.add_row(f"{point['laal_ms']:.0f}", *bleu, *differences)
+    return table
+
+
+def _ms(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}"
+
+
+def _interval(difference: dict[str, float]) -> str:
+    return f"{difference['diff']:+.1f} [{difference['low']:+.1f}, {difference['high']:+.1f}]"
+
+
+def published(dataset: Path, target: Path, *, dry_run: bool) -> dict[str, Any]:
+    """Publish to a directory; see `augment.publish`."""
+    result = asdict(publish_to_directory(dataset, target, dry_run=dry_run))
+    return {key: str(value) if isinstance(value, Path) else value for key, value in result.items()}
+
+
+def print_published(result: dict[str, Any]) -> None:
+    """One line per fact of a publication."""
+    for name, value in result.items():
+        OUT.print(f"{name}: {value}", soft_wrap=True)

@@ -1,0 +1,23 @@
+"""The whole pipeline: build the dataset, fine-tune, evaluate; finished stages are read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from flows.build_dataset import build_dataset
+from flows.config import RunConfig
+from flows.evaluate_streaming import evaluate_streaming
+from flows.finetune_lalm import finetune_lalm
+from flows.session import session_for
+from tasks.stage import threads
+
+
+@flow(name="run-simulsa", persist_result=False, task_runner=threads())
+def run_simulsa(config: RunConfig) -> dict[str, Any]:
+    """truncate -> generate -> assemble -> finetune -> evaluate, and a summary.json beside the results."""
+    with session_for(config):
+        build_dataset(config)
+        finetune_lalm(config)
+        return evaluate_streaming(config)

@@ -1,0 +1,54 @@
+"""summary.json: what a run made and measured, in one file beside its results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from flows.session import Session
+
+BALANCE = ("input", "not_selected", "rejected_at_read", "selected", "rejected_later", "rows")
+
+
+def write_summary(session: Session) -> dict[str, Any]:
+    """Write what is known so far; a later flow of the same run adds to it."""
+    path = session.config.run_dir / "summary.json"
+    summary = {
+        "name": session.config.name,
+        "run_dir": str(session.config.run_dir),
+        "dataset": _dataset(session),
+        "stages": [timing.as_json() for timing in session.workspace.clock.timings()],
+        "requests": session.workspace.requests(),
+        **_scores(session),
+        "report": str(session.config.run_dir / "report.html") if "scores" in session.made else None,
+    }
+    draft = path.with_suffix(".json.draft")
+    draft.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    draft.replace(path)
+    return summary
+
+
+def read_scores(session: Session) -> dict[str, Any]:
+    """curves, equal_latency and ceiling as the score stage wrote them."""
+    path: Path = session.made["scores"].path("scores.json")
+    scores: dict[str, Any] = json.loads(path.read_text())
+    return scores
+
+
+def _scores(session: Session) -> dict[str, Any]:
+    if "scores" not in session.made:
+        return {"curves": {}, "equal_latency": [], "ceiling": None}
+    return read_scores(session)
+
+
+def _dataset(session: Session) -> dict[str, Any] | None:
+    if "dataset" not in session.made:
+        return None
+    info = session.made["dataset"].info
+    return {
+        "path": str(session.config.run_dir / "dataset"),
+        **{name: info[name] for name in BALANCE},
+        "digest": info["digest"],
+        "rejected": info["rejected"],
+    }

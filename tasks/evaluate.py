@@ -1,0 +1,145 @@
+"""The evaluation stages: stream every system at every chunk size, then score all of them together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augment.audio import AudioError, pcm_digest
+from augment.corpora import Corpus
+from augment.schema import Rejection, Utterance
+from evaluate.config import EvaluateConfig
+from evaluate.curves import Hypothesis, ScoredPoint, score_hypotheses, score_traces
+from evaluate.session import SpokenUtterance
+from evaluate.significance import compare_at_equal_latency
+from evaluate.stream import simulate
+from evaluate.trace import StreamTrace, read_traces, write_traces
+from evaluate.units import choose_unit
+from lalm.adapters import adapter_digest
+from lalm.prompts import Prompt
+from tasks.dataset import AUDIO_LIBRARIES
+from tasks.inputs import audio_digest
+from tasks.stage import stage_task
+from tasks.store import Manifest, fingerprint
+from tasks.workspace import Workspace
+
+STREAM_VERSION = 1
+SCORE_VERSION = 1
+
+References = Mapping[str, Sequence[str]]
+Timed = Mapping[str, tuple[str, Sequence[float]]]
+
+
+class SpokenSet:
+    """The utterances to stream, in corpus order; audio is decoded once, at the first stage that needs it.
+
+    `references` adds valid translations by id; `unreadable` lists audio that could not be used (it counts as empty).
+    """
+
+    def __init__(self, corpus: Corpus, config: EvaluateConfig, references: References | None = None) -> None:
+        self.corpus = corpus
+        self.unreadable: dict[str, str] = {}
+        self._references = references or {}
+        entries = (entry for entry in corpus if not isinstance(entry, Rejection))
+        self.utterances: list[Utterance] = [
+            u for _, u in zip(range(config.max_utterances or 2**62), entries, strict=False)
+        ]
+
+    def references(self, utterance: Utterance) -> tuple[str, ...]:
+        """The corpus's own translation first, then the other valid ones."""
+        others = (text for text in self._references.get(utterance.id, ()) if text != utterance.tgt_text)
+        return (utterance.tgt_text, *others)
+
+    @cached_property
+    def spoken(self) -> list[SpokenUtterance]:
+        return [self._load(utterance) for utterance in self.utterances]
+
+    def _load(self, utterance: Utterance) -> SpokenUtterance:
+        try:
+            waveform = self.corpus.load_audio(utterance)
+        except AudioError as error:
+            self.unreadable[utterance.id] = str(error)
+            waveform = np.zeros(0, dtype=np.float32)
+        return SpokenUtterance(
+            id=utterance.id, waveform=waveform, sha=pcm_digest(waveform),
+            references=self.references(utterance), src_text=utterance.src_text,
+        )  # fmt: skip
+
+
+@stage_task("stream")
+def stream_system(
+    ws: Workspace, spoken: SpokenSet, adapter: Path | None, chunk_ms: int | None, config: EvaluateConfig,
+    prompt: Prompt, tgt_lang: str,
+) -> Manifest:  # fmt: skip
+    """Translate every utterance in steps of `chunk_ms` (None: whole) with one system, all of them in one batch."""
+    inputs = {
+        "engine": ws.identity, "adapter": adapter_digest(adapter) if adapter else None,
+        "corpus": spoken.corpus.digest(), "ids": fingerprint([u.id for u in spoken.utterances]),
+        "audio": audio_digest(ws.digests, spoken.corpus, spoken.utterances),
+        "chunk_ms": chunk_ms, "caps": [config.max_new_tokens_per_step, config.max_new_tokens_offline],
+        "unit": choose_unit(config.unit, tgt_lang), "tgt_lang": tgt_lang, "prompt": list(prompt.ids),
+        "stop": list(prompt.stop_ids), "libraries": AUDIO_LIBRARIES,
+    }  # fmt: skip
+
+    def write(out: Path) -> Mapping[str, Any]:
+        with ws.model_lock:
+            traces = simulate(
+                spoken.spoken, engine=ws.engine("evaluate"), prompt=prompt, tokenizer=ws.loaded.tokenizer,
+                chunk_ms=chunk_ms, config=config, adapter=adapter, tgt_lang=tgt_lang, progress=ws.progress(),
+            )  # fmt: skip
+        write_traces(out / "traces.jsonl", traces)
+        failed = {t.id: spoken.unreadable.get(t.id, t.failure) for t in traces if t.failure}
+        return {"utterances": len(traces), "failed": failed}
+
+    return ws.store.ensure("stream", STREAM_VERSION, inputs, write)
+
+
+@stage_task("score")
+def score_systems(
+    ws: Workspace, spoken: SpokenSet, streamed: Mapping[str, Sequence[Manifest]], config: EvaluateConfig,
+    tgt_lang: str, ceiling: Timed | None,
+) -> Manifest:  # fmt: skip
+    """Quality against latency of every system, and BLEU at equal LAAL with paired bootstrap intervals."""
+    references = [spoken.references(utterance) for utterance in spoken.utterances]
+    inputs = {
+        "traces": {name: [m.digest for m in points] for name, points in streamed.items()},
+        "references": fingerprint(references), "config": config.model_dump(mode="json"),
+        "ceiling": fingerprint(ceiling) if ceiling else None,
+    }  # fmt: skip
+
+    def write(out: Path) -> Mapping[str, Any]:
+        scores = _score(spoken.spoken, streamed, config, tgt_lang, ceiling)
+        (out / "scores.json").write_text(json.dumps(scores, indent=2, allow_nan=False))
+        return {"points": sum(len(points) for points in streamed.values())}
+
+    return ws.store.ensure("score", SCORE_VERSION, inputs, write)
+
+
+def _score(
+    spoken: Sequence[SpokenUtterance], streamed: Mapping[str, Sequence[Manifest]], config: EvaluateConfig,
+    tgt_lang: str, ceiling: Timed | None,
+) -> dict[str, Any]:  # fmt: skip
+    unit = choose_unit(config.unit, tgt_lang)
+    curves: dict[str, list[ScoredPoint]] = {
+        name: [score_traces(traces_of(m), spoken, tgt_lang=tgt_lang, unit=unit) for m in points]
+        for name, points in streamed.items()
+    }
+    scores: dict[str, Any] = {
+        "curves": {name: [scored.point.to_json() for scored in points] for name, points in curves.items()},
+        "equal_latency": [point.to_json() for point in compare_at_equal_latency(curves, config)],
+        "ceiling": None,
+    }
+    if ceiling:
+        timed = [Hypothesis(text=ceiling[u.id][0], delays_ms=tuple(ceiling[u.id][1])) for u in spoken]
+        scores["ceiling"] = score_hypotheses(timed, spoken, tgt_lang=tgt_lang, unit=unit).point.to_json()
+    return scores
+
+
+def traces_of(manifest: Manifest) -> list[StreamTrace]:
+    """The traces of one system at one chunk size."""
+    return list(read_traces(manifest.path("traces.jsonl")))
