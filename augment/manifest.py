@@ -1,0 +1,118 @@
+"""The manifest says what a dataset is: its shards, its digest, its balance, how it was made.
+
+It is written last and holds no host, outside path or time: equal inputs give equal bytes. Evidence and
+rejections are listed but stay outside the digest, for their floats differ between machines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from augment.atomic import write_bytes
+from augment.records import from_row, to_row
+from augment.schema import Counts, Shard
+from augment.shards import verify_shard
+from lalm.errors import SimulsaError
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+
+
+class DatasetError(SimulsaError):
+    """A dataset directory that is empty, unfinished, or not one of ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """How the rows were made; `instruction` is the user turn without its audio."""
+
+    draft: str
+    rule: str
+    threshold: float | None
+    alpha: float
+    beta: float
+    seed: int
+    model: str
+    model_revision: str
+    prompt_hash: str
+    config_hash: str
+    instruction: str
+    code_version: str
+    method: str = "simulsa"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Numbers over all rows for the card and the report; `accepted_ratio` is accepted over draft tokens."""
+
+    kept_audio_s: float
+    empty_targets: int
+    near_ties: int
+    accepted_ratio: float
+    src_langs: tuple[str, ...]
+    tgt_langs: tuple[str, ...]
+    licenses: tuple[str, ...]
+    corpora: tuple[str, ...]
+    flags: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetManifest:
+    """A complete dataset; `audio` is `referenced` in a copy that was published without its audio."""
+
+    name: str
+    dataset_digest: str
+    license: str
+    audio: Literal["embedded", "referenced"]
+    shards: tuple[Shard, ...]
+    files: dict[str, str]
+    """sha256 of rejected.parquet and evidence.parquet, outside the digest."""
+    counts: Counts
+    rejected: dict[str, int]
+    """Rejections by `stage.reason`."""
+    summary: Summary
+    provenance: Provenance
+    format_version: int = FORMAT_VERSION
+
+
+def digest_of(shards: Iterable[Shard]) -> str:
+    """sha256 over the sorted shard digests: equal exactly when the rows and their bucketing are equal."""
+    return hashlib.sha256("\n".join(sorted(shard.sha256 for shard in shards)).encode()).hexdigest()
+
+
+def save_manifest(dataset_dir: Path, manifest: DatasetManifest) -> None:
+    """Write manifest.json, with which the dataset begins to exist."""
+    text = json.dumps(to_row(manifest), indent=2, sort_keys=True, ensure_ascii=False)
+    write_bytes(dataset_dir / MANIFEST_NAME, (text + "\n").encode())
+
+
+def load_manifest(dataset_dir: Path) -> DatasetManifest:
+    """Read manifest.json; raise DatasetError where there is none or it is of another format."""
+    path = dataset_dir / MANIFEST_NAME
+    if not path.is_file():
+        raise DatasetError(
+            f"{dataset_dir} has no {MANIFEST_NAME}, so no dataset was finished there: build it first"
+        )
+    try:
+        content = json.loads(path.read_bytes())
+        version = content.get("format_version")
+        if version == FORMAT_VERSION:
+            return from_row(content, DatasetManifest)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{path} is not a dataset manifest ({error!r}): rebuild the dataset") from error
+    raise DatasetError(
+        f"{path} must have format_version {FORMAT_VERSION} but has {version}: rebuild the dataset"
+    )
+
+
+def verify_dataset(dataset_dir: Path) -> DatasetManifest:
+    """The manifest, after every shard proved to have the size and sha256 that it names."""
+    manifest = load_manifest(dataset_dir)
+    for shard in manifest.shards:
+        verify_shard(dataset_dir, shard)
+    return manifest

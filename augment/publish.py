@@ -1,0 +1,203 @@
+"""Publish copies a finished dataset to its readers in one step: they see the old one or the new one, whole.
+
+Licences decide here and nowhere else: audio leaves only under a licence that allows it, and a no-derivatives
+licence lets nothing leave.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from augment.atomic import file_sha256, flush_to_disk, flush_tree
+from augment.card import write_card
+from augment.examples import SimulExample
+from augment.licences import allows_audio, forbids_derivatives
+from augment.manifest import MANIFEST_NAME, DatasetManifest, digest_of, save_manifest, verify_dataset
+from augment.records import from_row, read_records, write_records
+from augment.schema import Rejection, Shard
+from augment.shards import read_shard, write_shard
+from lalm.errors import SimulsaError
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+class PublishError(SimulsaError):
+    """A dataset that must not or cannot be published."""
+
+
+class PublishConfig(BaseModel):
+    """What may leave the machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    audio: bool | None = Field(
+        default=None,
+        description="Publish the kept audio: true, false, or null to let the licence decide.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishResult:
+    """What a publication did: `unchanged` when the target already held exactly this."""
+
+    status: Literal["published", "unchanged", "dry_run"]
+    target: Path
+    dataset_digest: str
+    files: tuple[str, ...]
+    num_bytes: int
+    audio_published: bool
+    audio_reason: str
+
+
+def publish_to_directory(
+    dataset_dir: Path, target: Path, config: PublishConfig | None = None, *, dry_run: bool = False
+) -> PublishResult:
+    """Verify the dataset, stage it beside `target`, and put it in place by one rename."""
+    manifest = verify_dataset(dataset_dir)
+    audio, reason = audio_decision(manifest, config or PublishConfig())
+    _refuse_overlap(dataset_dir, target)
+    with _staging(target, dry_run=dry_run) as staging:
+        published = stage_copy(dataset_dir, staging, manifest, audio=audio)
+        files = sorted(path for path in staging.rglob("*") if path.is_file())
+        result = PublishResult(
+            status="dry_run" if dry_run else "published",
+            target=target,
+            dataset_digest=published.dataset_digest,
+            files=tuple(path.relative_to(staging).as_posix() for path in files),
+            num_bytes=sum(path.stat().st_size for path in files),
+            audio_published=audio,
+            audio_reason=reason,
+        )
+        if dry_run:
+            return result
+        if _holds_same(target, staging):
+            return dataclasses.replace(result, status="unchanged")
+        flush_tree(staging)
+        _put_in_place(staging, target)
+    return result
+
+
+def audio_decision(manifest: DatasetManifest, config: PublishConfig) -> tuple[bool, str]:
+    """Whether the audio may leave, and why; raise PublishError when nothing may."""
+    if forbids_derivatives(manifest.license):
+        raise PublishError(
+            f"the dataset {manifest.name!r} derives from a corpus under {manifest.license!r}, which forbids "
+            "sharing derivatives: keep it local, or build it from a corpus whose licence allows them"
+        )
+    if manifest.audio == "referenced":
+        return False, "the dataset holds no audio"
+    if config.audio is not None:
+        return config.audio, f"publish.audio is {str(config.audio).lower()}"
+    allowed = allows_audio(manifest.license)
+    knowledge = "known" if allowed else "not known"
+    return allowed, f"the licence {manifest.license!r} is {knowledge} to allow sharing audio"
+
+
+def stage_copy(
+    dataset_dir: Path, staging: Path, manifest: DatasetManifest, *, audio: bool
+) -> DatasetManifest:
+    """Write the publishable copy into an empty directory, its manifest last."""
+    shutil.copyfile(dataset_dir / "evidence.parquet", staging / "evidence.parquet")
+    _write_public_rejections(dataset_dir / "rejected.parquet", staging / "rejected.parquet")
+    strip = not audio and manifest.audio == "embedded"
+    write = _without_audio if strip else _copied
+    shards = tuple(write(dataset_dir, staging, shard) for shard in manifest.shards)
+    published = dataclasses.replace(
+        manifest,
+        shards=shards,
+        audio="referenced" if strip else manifest.audio,
+        dataset_digest=digest_of(shards),
+        files={name: file_sha256(staging / name) for name in manifest.files},
+    )
+    write_card(staging, published)
+    save_manifest(staging, published)
+    return published
+
+
+def _write_public_rejections(source: Path, path: Path) -> None:
+    """Details are for the one who ran the build and may name places on that machine: only codes leave it."""
+    rejections = read_records(source, Rejection)
+    write_records(path, (dataclasses.replace(item, detail="") for item in rejections), Rejection)
+
+
+def _copied(dataset_dir: Path, staging: Path, shard: Shard) -> Shard:
+    (staging / shard.path).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(dataset_dir / shard.path, staging / shard.path)
+    return shard
+
+
+def _without_audio(dataset_dir: Path, staging: Path, shard: Shard) -> Shard:
+    rows = (from_row({**row, "audio": None}, SimulExample) for row in read_shard(dataset_dir / shard.path))
+    return write_shard(staging, shard.path, rows)
+
+
+def _refuse_overlap(dataset_dir: Path, target: Path) -> None:
+    source, place = dataset_dir.resolve(), target.resolve()
+    if place == source or place in source.parents or source in place.parents:
+        raise PublishError(f"{target} overlaps the dataset in {dataset_dir}: choose a directory outside it")
+    empty = not place.exists() or (place.is_dir() and not any(place.iterdir()))
+    if not empty and not (place / MANIFEST_NAME).is_file():
+        raise PublishError(f"{target} exists and holds no dataset: choose a new or empty directory")
+
+
+@contextmanager
+def _staging(target: Path, *, dry_run: bool) -> Iterator[Path]:
+    """A directory on the target's own file system, so that a rename suffices; a dry run leaves that alone."""
+    if not dry_run:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=None if dry_run else target.parent))
+    try:
+        staging.chmod(0o755)
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _holds_same(target: Path, staging: Path) -> bool:
+    """True when every staged file lies in the target with equal bytes, and nothing else does."""
+    staged = {path.relative_to(staging): path for path in staging.rglob("*") if path.is_file()}
+    present = {path.relative_to(target): path for path in target.rglob("*") if path.is_file()}
+    return staged.keys() == present.keys() and all(_equal(staged[name], present[name]) for name in staged)
+
+
+def _equal(one: Path, other: Path) -> bool:
+    if one.stat().st_size != other.stat().st_size:
+        return False
+    with one.open("rb") as left, other.open("rb") as right:
+        while block := left.read(1 << 20):
+            if block != right.read(1 << 20):
+                return False
+    return True
+
+
+def _put_in_place(staging: Path, target: Path) -> None:
+    """Give `target` the staged content; what it held before lies in `staging` afterwards."""
+    if not target.exists():
+        staging.rename(target)
+    elif not _exchange(staging, target):
+        previous = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        target.rename(previous)
+        staging.rename(target)
+        shutil.rmtree(previous)
+    flush_to_disk(target.parent)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two directories in one step where the kernel can (Linux renameat2); False elsewhere."""
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    if renameat2 is None:
+        return False
+    done: int = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    return done == 0
