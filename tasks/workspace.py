@@ -126,4 +126,3 @@ class Workspace:
             journal.close()
         for engine in self._engines.values():
             engine.close()
-        self._engines.clear()

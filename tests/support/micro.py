@@ -40,7 +40,7 @@ QWEN2_SPLIT = (
     r"|\s+(?!\S)|\s+"
 )
 MEL_BINS = 16
-TURN_END_GAIN = 1.3
+TURN_END_GAIN = 1.5
 """Some turns end within 20 tokens and others never, so that both are met."""
 
 
