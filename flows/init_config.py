@@ -62,7 +62,8 @@ def _section(model: type[BaseModel], values: dict[str, Any], indent: str) -> Ite
 
 def _line(key: str, value: Any, *, is_set: bool) -> str:
     plain = list(value) if isinstance(value, tuple) else value
-    text = yaml.safe_dump({key: plain}, default_flow_style=None, width=1000, allow_unicode=True).strip()
+    value_text = yaml.safe_dump(plain, default_flow_style=True, width=1000, allow_unicode=True)
+    text = f"{key}: {value_text.removesuffix('...' + chr(10)).strip()}"
     return text if is_set else f"# {text}"
 
 

@@ -1,0 +1,106 @@
+"""The command line explains what is wrong before any work, and with --json says exactly one JSON object."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.cli import main
+from tests.support.corpora import write_covost2
+from tests.support.micro import random_micro_lalm
+
+
+def simulsa(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command in this process and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["simulsa", *arguments])
+    try:
+        main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def write_config(directory: Path, *, model: Path, corpus: Path, extra: str = "") -> Path:
+    path = directory / "my.yaml"
+    path.write_text(
+        f"name: mine\noutputs: {directory / 'outputs'}\nmodel: {{path: {model}}}\n"
+        f"corpus: {{name: c, layout: covost2, root: {corpus}, src_lang: en, tgt_lang: de}}\n{extra}"
+    )
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return random_micro_lalm(tmp_path / "micro")
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    write_covost2(tmp_path / "corpus", 8)
+    return tmp_path / "corpus"
+
+
+def test_unknown_key_stops_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path, corpus: Path
+) -> None:
+    config = write_config(tmp_path, model=model, corpus=corpus, extra="truncate: {fractoin: 1}\n")
+    assert simulsa(monkeypatch, "run", str(config), "--json") == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out)["error"]["type"] == "ConfigError"
+    assert "did you mean 'fraction'?" in err
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_model_without_weights_stops_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path, corpus: Path
+) -> None:
+    (model / "model.safetensors").unlink()
+    assert simulsa(monkeypatch, "build", str(write_config(tmp_path, model=model, corpus=corpus))) == 2
+    assert "weights" in capsys.readouterr().err
+    assert not (tmp_path / "outputs" / "mine").exists()
+
+
+def test_wrong_corpus_layout_says_what_was_looked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path
+) -> None:
+    (tmp_path / "nothing").mkdir()
+    config = write_config(tmp_path, model=model, corpus=tmp_path / "nothing")
+    assert simulsa(monkeypatch, "build", str(config)) == 2
+    assert "covost_v2.en_de.train.tsv" in capsys.readouterr().err
+
+
+def test_dry_run_counts_and_writes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path, corpus: Path
+) -> None:
+    config = write_config(tmp_path, model=model, corpus=corpus, extra="truncate: {fraction: 1.0}\n")
+    assert simulsa(monkeypatch, "run", str(config), "--dry-run", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["utterances"], plan["selected"]) == (8, 8)
+    assert plan["gpu_hours"] >= 0
+    assert plan["audio_hours"] >= 0
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_config_show_json_is_the_whole_configuration(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert simulsa(monkeypatch, "config", "show", "tiny", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["truncate"]["beta"] == 3.0
+
+
+def test_doctor_never_shows_the_token(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secretsecretsecret")
+    simulsa(monkeypatch, "doctor", "--json")
+    out, err = capsys.readouterr()
+    assert "hf_secretsecretsecret" not in out + err
+    assert {check["name"] for check in json.loads(out)["checks"]} >= {"python", "libraries", "disk"}
+
+
+def test_missing_argument_is_a_usage_error_not_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert simulsa(monkeypatch, "stream") != 0
+    assert "Traceback" not in "".join(capsys.readouterr())
