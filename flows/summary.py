@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from flows.session import Session
+from tasks.evaluate import SpokenSet
 
 BALANCE = ("input", "not_selected", "rejected_at_read", "selected", "rejected_later", "rows")
 
@@ -22,6 +24,7 @@ def write_summary(session: Session) -> dict[str, Any]:
         "requests": session.workspace.requests(),
         **_scores(session),
         "report": str(session.config.run_dir / "report.html") if "scores" in session.made else None,
+        "example_audio": _example_audio(session),
     }
     draft = path.with_suffix(".json.draft")
     draft.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -52,3 +55,10 @@ def _dataset(session: Session) -> dict[str, Any] | None:
         "digest": info["digest"],
         "rejected": info["rejected"],
     }
+
+
+def _example_audio(session: Session) -> str | None:
+    """A held-out file to try `simulsa stream` on: the first evaluated utterance that is a file of its own."""
+    spoken: SpokenSet | None = session.made.get("spoken")
+    whole = [u for u in spoken.utterances if u.audio.duration_s is None] if spoken else []
+    return os.path.relpath(spoken.corpus.audio_path(whole[0])) if spoken and whole else None
