@@ -22,6 +22,8 @@ from lalm.loading import SAMPLE_RATE_HZ, LoadedModel
 
 GIBIBYTE = 1 << 30
 MEL_HOP_SAMPLES = 160
+MARGIN_FRAMES = 8
+"""Silence after the audio that the spectrogram's and the convolutions' edges stand on."""
 
 
 class AudioEncodings:
@@ -77,15 +79,7 @@ class AudioEncodings:
 @torch.inference_mode()
 def encode(loaded: LoadedModel, clips: Sequence[AudioClip]) -> list[Tensor]:
     """Run feature extractor, encoder and projector once over `clips`; shapes (positions, width) each."""
-    features = loaded.processor.feature_extractor(
-        [clip.waveform for clip in clips],
-        sampling_rate=SAMPLE_RATE_HZ,
-        padding="max_length",
-        return_attention_mask=True,
-        return_tensors="pt",
-    )
-    mel = features["input_features"].to(loaded.device, loaded.dtype)  # (batch, mel bins, frames)
-    num_frames = features["attention_mask"].to(loaded.device).sum(-1)  # (batch,)
+    mel, num_frames = _mel(loaded, clips)
     tower = getattr(loaded.model.model, loaded.info.family.encoder_module)
     projector = getattr(loaded.model.model, loaded.info.family.projector_module)
     num_inner, num_pooled = tower._get_feat_extract_output_lengths(num_frames)  # (batch,) each
@@ -99,8 +93,27 @@ def num_audio_positions(num_samples: int) -> int:
     return max(0, ((num_frames - 1) // 2 + 1 - 2) // 2 + 1)
 
 
+def _mel(loaded: LoadedModel, clips: Sequence[AudioClip]) -> tuple[Tensor, Tensor]:
+    """Log-mel features (batch, mel bins, frames) of the longest clip plus a margin of silence, and true lengths.
+
+    Frames of silence beyond it never change a feature: they are never the maximum that the rest is scaled by.
+    """
+    longest = max(len(clip.waveform) for clip in clips)
+    num_frames = -(-longest // MEL_HOP_SAMPLES) + MARGIN_FRAMES
+    features = loaded.processor.feature_extractor(
+        [clip.waveform for clip in clips],
+        sampling_rate=SAMPLE_RATE_HZ,
+        padding="max_length",
+        max_length=min(num_frames * MEL_HOP_SAMPLES, loaded.info.window_samples),
+        return_attention_mask=True,
+        return_tensors="pt",
+    )
+    mel = features["input_features"].to(loaded.device, loaded.dtype)
+    return mel, features["attention_mask"].to(loaded.device).sum(-1)
+
+
 def _encode_audio_part(tower: Any, mel: Tensor, num_inner: Tensor) -> Tensor:
-    """The encoder's own forward over the longest audio's positions instead of the whole window.
+    """The encoder's own forward over the longest clip's positions instead of the whole window.
 
     Equal because a position sees, besides the unmasked positions, only its neighbours in the two convolutions.
     """

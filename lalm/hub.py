@@ -9,17 +9,20 @@ from typing import NoReturn
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
-    HfHubHTTPError,
+    HFValidationError,
     LocalEntryNotFoundError,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # httpx2 under 2.x, httpx under 1.x
 
 from lalm.errors import ModelError
 from lalm.model_files import DECIDING_PATTERNS, WEIGHT_PATTERNS
 
+HUB_ERRORS = (httpx.HTTPError, OSError, HFValidationError)
+"""All that the client raises: for an answer it did not want, for no answer, and for a name it does not take."""
 HUB_ID = re.compile(r"^[\w][\w.-]*/[\w][\w.-]*$")
-COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
 def is_hub_id(path: str) -> bool:
@@ -28,31 +31,37 @@ def is_hub_id(path: str) -> bool:
 
 
 def resolve(repo: str, revision: str | None) -> tuple[str, set[str]]:
-    """The commit sha of `revision` and the file names of the repository at that commit."""
+    """The commit sha of `revision`, and the file names of the repository at that commit.
+
+    Its config.json is downloaded by the revision's name, so that the name is found again offline.
+    """
+    config_json = download_file(repo, revision, "config.json")
+    commit = config_json.parent.name
     if constants.HF_HUB_OFFLINE:
-        snapshot = download(repo, revision)
-        return snapshot.name, {path.name for path in snapshot.iterdir()}
+        return commit, {path.name for path in download(repo, commit).iterdir()}
     try:
-        info = HfApi().model_info(repo, revision=revision)
-    except (HfHubHTTPError, OSError) as error:
+        files = HfApi().model_info(repo, revision=commit).siblings or ()
+    except HUB_ERRORS as error:
         _explain(repo, revision, error)
-    return str(info.sha), {sibling.rfilename for sibling in info.siblings or ()}
+    return commit, {file.rfilename for file in files if "/" not in file.rfilename}
 
 
 def download(repo: str, revision: str | None, *, without_weights: bool = False) -> Path:
     """The local snapshot of `repo` at `revision`; taken from the cache alone when HF_HUB_OFFLINE=1."""
     patterns = [p for p in DECIDING_PATTERNS if not (without_weights and p in WEIGHT_PATTERNS)]
     try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
-    except (HfHubHTTPError, OSError) as error:
+        return Path(
+            snapshot_download(repo, revision=revision, allow_patterns=patterns, ignore_patterns="*/*")
+        )
+    except HUB_ERRORS as error:
         _explain(repo, revision, error)
 
 
-def download_file(repo: str, revision: str, file: str) -> Path:
-    """One file of `repo` at commit `revision`."""
+def download_file(repo: str, revision: str | None, file: str) -> Path:
+    """One file of `repo` at `revision`."""
     try:
         return Path(hf_hub_download(repo, file, revision=revision))
-    except (HfHubHTTPError, OSError) as error:
+    except HUB_ERRORS as error:
         _explain(repo, revision, error)
 
 
@@ -64,6 +73,8 @@ def _explain(repo: str, revision: str | None, error: Exception) -> NoReturn:
         reason = "has no such revision; set model.revision to a branch, tag or commit of it"
     elif isinstance(error, RepositoryNotFoundError):
         reason = "is neither a local directory nor a Hub model that you can see; correct model.path or log in"
+    elif isinstance(error, RemoteEntryNotFoundError):
+        reason = f"lacks a file that every model saved by save_pretrained has ({error})"
     elif isinstance(error, LocalEntryNotFoundError) or constants.HF_HUB_OFFLINE:
         reason = (
             "is not a local directory, and the Hub cannot be reached nor is the model in the local cache; "

