@@ -150,7 +150,7 @@ def _write_partial(
     progress = ws.progress()
     with ws.model_lock:  # one engine, one device
         results = partial_targets(
-            [(record, decode_flac(flacs[record.utterance.id])) for record in records],
+            ((record, decode_flac(flacs[record.utterance.id])) for record in records),
             engine=ws.engine("generate"), prompt=prompt, tokenizer=ws.loaded.tokenizer, config=config,
             seed=ws.seed,
         )  # fmt: skip

@@ -54,6 +54,7 @@ def _train(
     ws: Workspace, offline: Sequence[Utterance], corpus: Corpus, dataset: Manifest | None,
     config: FinetuneConfig, prompt: Prompt, out: Path, checkpoints: Path,
 ) -> dict[str, Any]:  # fmt: skip
+    ws.loaded.adapters.wear(None)  # an evaluation in this process may have left one on
     manifest = finetune(
         ws.loaded, offline, corpus.load_audio, prompt, dataset.directory if dataset else None, config, out,
         checkpoints=checkpoints, encodings=ws.encodings, seed=ws.seed, progress=ws.progress(),
