@@ -63,7 +63,9 @@ def write_bad_corpus(root: Path) -> CorpusConfig:
     header = "path\tsentence\ttranslation\tclient_id"
     text = "\r\n".join([header, *lines]) + "\r\n"
     (root / "covost_v2.en_de.train.tsv").write_bytes(b"\xef\xbb\xbf" + text.encode())
-    return CorpusConfig(name="bad", layout="covost2", root=str(root), src_lang="en", tgt_lang="de", license="cc0-1.0")
+    return CorpusConfig(
+        name="bad", layout="covost2", root=str(root), src_lang="en", tgt_lang="de", license="cc0-1.0"
+    )
 
 
 def test_each_bad_input_is_counted_with_its_reason_and_the_good_ones_yield_rows(tmp_path: Path) -> None:
@@ -79,7 +81,11 @@ def test_each_bad_input_is_counted_with_its_reason_and_the_good_ones_yield_rows(
     shard = call(assemble_dataset_shard, ws, cut, target, 0, PROVENANCE, dataset)
     joined = call(join_shards, ws, selection, [shard], PROVENANCE, 1, dataset)
     ws.close()
-    assert joined.info | {"digest": ""} == joined.info | {"digest": ""} | {"input": 13, "rows": 2, "not_selected": 0}
+    assert joined.info | {"digest": ""} == joined.info | {"digest": ""} | {
+        "input": 13,
+        "rows": 2,
+        "not_selected": 0,
+    }
     rejected = read_records(joined.path("rejected.parquet"), Rejection)
     found = {r.id: f"{r.stage}.{r.reason}" for r in rejected}
     assert {id: found.get(id) for id in EXPECTED} == EXPECTED

@@ -42,7 +42,11 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def test_unknown_key_stops_before_any_work(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path, corpus: Path
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    model: Path,
+    corpus: Path,
 ) -> None:
     config = write_config(tmp_path, model=model, corpus=corpus, extra="truncate: {fractoin: 1}\n")
     assert simulsa(monkeypatch, "run", str(config), "--json") == 2
@@ -53,7 +57,11 @@ def test_unknown_key_stops_before_any_work(
 
 
 def test_model_without_weights_stops_before_any_work(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path, corpus: Path
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    model: Path,
+    corpus: Path,
 ) -> None:
     (model / "model.safetensors").unlink()
     assert simulsa(monkeypatch, "build", str(write_config(tmp_path, model=model, corpus=corpus))) == 2
@@ -71,7 +79,11 @@ def test_wrong_corpus_layout_says_what_was_looked_for(
 
 
 def test_dry_run_counts_and_writes_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path, corpus: Path
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    model: Path,
+    corpus: Path,
 ) -> None:
     config = write_config(tmp_path, model=model, corpus=corpus, extra="truncate: {fraction: 1.0}\n")
     assert simulsa(monkeypatch, "run", str(config), "--dry-run", "--json") == 0

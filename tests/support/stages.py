@@ -38,7 +38,11 @@ DATASET = DatasetConfig(n_shards=2)
 PARTIAL = PartialConfig(max_new_tokens=12)
 FINETUNE = FinetuneConfig(steps=2, batch_size=4, augmented_weight=0.25)
 EVALUATE = EvaluateConfig(
-    chunk_ms=(800,), base_chunk_ms=(), max_new_tokens_per_step=6, max_new_tokens_offline=12, bootstrap_resamples=20
+    chunk_ms=(800,),
+    base_chunk_ms=(),
+    max_new_tokens_per_step=6,
+    max_new_tokens_offline=12,
+    bootstrap_resamples=20,
 )
 
 

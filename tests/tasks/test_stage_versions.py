@@ -27,7 +27,9 @@ FLOATS_AND_BYTES = {
 
 def records(manifest: Manifest, *names: str) -> list[dict[str, Any]]:
     """The rows of some Parquet files, without floats and bytes that differ between machines."""
-    rows = [row for name in names for row in pq.read_table(manifest.path(name), partitioning=None).to_pylist()]
+    rows = [
+        row for name in names for row in pq.read_table(manifest.path(name), partitioning=None).to_pylist()
+    ]
     return [{key: value for key, value in row.items() if key not in FLOATS_AND_BYTES} for row in rows]
 
 

@@ -65,4 +65,3 @@ def test_every_rejection_is_a_row_of_the_dataset(tmp_path: Path) -> None:
     reasons = [r.reason for r in read_records(dataset.path("rejected.parquet"), Rejection)]
     assert reasons == ["malformed_line"]
     assert (dataset.info["input"], dataset.info["rejected_at_read"]) == (13, 1)
-
