@@ -1,4 +1,4 @@
-"""Stage functions called without a flow engine, on a toy corpus and a random micro LALM."""
+"""Stage functions called without a flow engine, on a toy corpus and a micro LALM."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from augment.corpora import CorpusConfig, open_corpus
 from augment.manifest import Provenance
 from augment.partial import PartialConfig
 from augment.truncate import TruncateConfig
+from demo.corpus import build_corpus
+from demo.model import MODEL_DIR
 from evaluate.config import EvaluateConfig
 from lalm.engine_config import EngineConfig
 from lalm.loading import ModelConfig
@@ -35,7 +37,7 @@ PROVENANCE = Provenance(
 )  # fmt: skip
 TRUNCATE = TruncateConfig(fraction=0.5)
 DATASET = DatasetConfig(n_shards=2)
-PARTIAL = PartialConfig(max_new_tokens=12)
+PARTIAL = PartialConfig(max_new_tokens=40)
 FINETUNE = FinetuneConfig(steps=2, batch_size=4, augmented_weight=0.25)
 EVALUATE = EvaluateConfig(
     chunk_ms=(800,),
@@ -87,14 +89,26 @@ class Bench:
 
 
 def make_bench(root: Path, *, batch_size: int = 4, utterances: int = 12) -> Bench:
-    """A bench below `root`: corpus, model and store."""
+    """A bench below `root`: tones for speech, a random model, a store."""
     corpus = write_covost2(root / "corpus", utterances)
     write_covost2(root / "corpus", 3, split="test")
     model = random_micro_lalm(root / "micro") if not (root / "micro").exists() else root / "micro"
-    workspace = Workspace(
+    return Bench(workspace=_workspace(root, model, batch_size), corpus=corpus)
+
+
+def make_demo_bench(root: Path) -> Bench:
+    """The toy corpus and the trained micro LALM: its decisions are clear, so equal on every machine."""
+    directory = build_corpus(root / "corpus", num_train=12, num_dev=1, num_test=3, progress=False)
+    corpus = CorpusConfig(
+        name="toy", layout="covost2", root=str(directory), src_lang="en", tgt_lang="de", license="apache-2.0"
+    )
+    return Bench(workspace=_workspace(root, MODEL_DIR, 4), corpus=corpus)
+
+
+def _workspace(root: Path, model: Path, batch_size: int) -> Workspace:
+    return Workspace(
         store=Store(root / "store"),
         model=ModelConfig(path=str(model)),
         engine=EngineConfig(batch_size=batch_size),
         seed=7,
     )
-    return Bench(workspace=workspace, corpus=corpus)

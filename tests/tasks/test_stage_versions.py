@@ -16,7 +16,7 @@ import pytest
 from safetensors import safe_open
 
 from tasks.store import Manifest, fingerprint
-from tests.support.stages import make_bench
+from tests.support.stages import make_demo_bench
 
 GOLDEN = Path(__file__).parent / "golden_stages.json"
 FLOATS_AND_BYTES = {
@@ -62,7 +62,7 @@ ESSENCE: dict[str, Callable[[Manifest], object]] = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Manifest]]:
-    return make_bench(tmp_path_factory.mktemp("golden")).run()
+    return make_demo_bench(tmp_path_factory.mktemp("golden")).run()
 
 
 @pytest.mark.parametrize("stage", ESSENCE)
