@@ -88,6 +88,9 @@ def published(dataset: Path, target: Path, *, dry_run: bool) -> dict[str, Any]:
 
 
 def print_published(result: dict[str, Any]) -> None:
-    """One line per fact of a publication."""
+    """One line per fact of a publication, and how to load it."""
     for name, value in result.items():
-        OUT.print(f"{name}: {value}", soft_wrap=True)
+        shown = ", ".join(value) if isinstance(value, (list, tuple)) else value
+        OUT.print(f"{name}: {shown}", soft_wrap=True)
+    if result["status"] != "dry_run":
+        OUT.print(f'next: datasets.load_dataset("{result["target"]}")', soft_wrap=True)
