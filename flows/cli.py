@@ -44,7 +44,9 @@ Json = Annotated[bool, Parameter(name="--json", help="Print one JSON object on s
 def main() -> None:
     """Run the command line; an error that the user can mend is one message and exit code 2, never a traceback."""
     _quiet_libraries()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave through the exits that stop what was started
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # leave through the exits that stop what was started
     arguments = sys.argv[1:]
     try:
         app(arguments)

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from augment.partial import PartialConfig
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from train.config import FinetuneConfig
 
 from augment.assemble import DatasetConfig
 from augment.corpora import CorpusConfig
+from augment.partial import PartialConfig
 from augment.truncate import TruncateConfig
 from evaluate.config import EvaluateConfig
 from lalm.engine_config import EngineConfig
 from lalm.errors import SimulsaError
 from lalm.loading import ModelConfig
+from train.config import FinetuneConfig
 
 PROFILES = Path(__file__).resolve().parent.parent / "deployments" / "runs"
 

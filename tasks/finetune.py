@@ -33,7 +33,9 @@ def finetune_system(
 ) -> Manifest:
     """Train `control` (offline data only, `dataset=None`) or `simulsa` (the same steps and seed, rows mixed in)."""
     if dataset is None:
-        config = config.model_copy(update={"augmented_weight": None})  # no say in a run without augmented rows
+        config = config.model_copy(
+            update={"augmented_weight": None}
+        )  # no say in a run without augmented rows
     offline = [entry for entry in corpus if not isinstance(entry, Rejection)]
     audio = audio_digest(ws.digests, corpus, offline, ws.progress())
     inputs = {
