@@ -126,8 +126,21 @@ def _pipeline(name: str, source: str, overrides: list[str] | None, dry_run: bool
 
     with session_for(config):  # model and corpus are checked before the flow engine starts
         flow: Callable[..., Any] = getattr(import_module(f"flows.{name}"), name)
-        summary = flow(config)
+        summary = _run_flow(flow, config)
     _answer(summary, as_json, lambda result: print_outcome(result, source))
+
+
+def _run_flow(flow: Callable[..., Any], config: object) -> dict[str, Any]:
+    """Run a flow; a Prefect server that was named but does not answer is the user's to mend."""
+    try:
+        summary: dict[str, Any] = flow(config)
+    except RuntimeError as error:
+        if "Failed to reach API" not in str(error):
+            raise
+        raise SimulsaError(
+            f"{error}: start that Prefect server, or unset PREFECT_API_URL to use a temporary one"
+        ) from error
+    return summary
 
 
 def _answer(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from augment.assemble import DatasetConfig
 from augment.corpora import CorpusConfig
@@ -70,6 +70,14 @@ class RunConfig(BaseModel):
     demo: DemoConfig | None = Field(
         default=None, description="Synthesise the toy corpus first; only for demos."
     )
+
+    @model_validator(mode="after")
+    def _evaluation_is_held_out(self) -> Self:
+        if self.evaluate.split == self.corpus.train_split:
+            raise ValueError(
+                f"evaluate.split is {self.evaluate.split!r}, the split that is trained on: set it to a held-out split"
+            )
+        return self
 
     @property
     def run_dir(self) -> Path:

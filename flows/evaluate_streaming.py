@@ -22,6 +22,9 @@ from tasks.store import Manifest
 def evaluate_streaming(config: RunConfig) -> dict[str, Any]:
     """Measure quality against latency; dataset and adapters are made first unless their stages are hits."""
     with session_for(config) as session:
+        session.corpus(
+            session.config.evaluate.split
+        )  # a missing test split must not cost a fine-tuning first
         if "adapters" not in session.made:
             session.made["dataset"] = dataset = build(session)
             session.made["adapters"] = finetune_systems(session, dataset)

@@ -17,7 +17,10 @@ from tasks.stage import threads
 @flow(name="run-simulsa", persist_result=False, task_runner=threads())
 def run_simulsa(config: RunConfig) -> dict[str, Any]:
     """truncate -> generate -> assemble -> finetune -> evaluate, and a summary.json beside the results."""
-    with session_for(config):
+    with session_for(config) as session:
+        session.corpus(
+            session.config.evaluate.split
+        )  # a missing test split must not cost a fine-tuning first
         build_dataset(config)
         finetune_lalm(config)
         return evaluate_streaming(config)

@@ -1,6 +1,8 @@
 """The command line explains what is wrong before any work, and with --json says exactly one JSON object."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -116,3 +118,18 @@ def test_missing_argument_is_a_usage_error_not_a_traceback(
 ) -> None:
     assert simulsa(monkeypatch, "stream") != 0
     assert "Traceback" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.slow
+def test_prefect_server_that_does_not_answer_is_named(tmp_path: Path, model: Path, corpus: Path) -> None:
+    """In a process of its own: Prefect reads its settings when it is imported."""
+    config = write_config(tmp_path, model=model, corpus=corpus)
+    env = os.environ | {
+        "PREFECT_API_URL": "http://127.0.0.1:9/api",
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+    }
+    command = [sys.executable, "-m", "flows.cli", "build", str(config), "--json"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=env)
+    assert done.returncode == 2
+    assert "127.0.0.1:9" in json.loads(done.stdout)["error"]["message"]
+    assert "Traceback" not in done.stderr

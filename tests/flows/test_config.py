@@ -88,3 +88,8 @@ def test_init_keeps_an_existing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="exists and is kept"):
         write_template(path)
     assert path.read_text() == "mine"
+
+
+def test_training_split_is_refused_as_the_evaluated_one() -> None:
+    with pytest.raises(ConfigError, match=r"evaluate\.split is 'train', the split that is trained on"):
+        parse_config(MINIMAL | {"evaluate": {"split": "train"}})
