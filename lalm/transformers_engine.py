@@ -7,11 +7,11 @@ adapters are switched in the model itself, so threads that share it need a lock.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 from lalm.batching import Request, answer_ids, batches, chunks, refuse
 from lalm.decoding import Decoder, Row
@@ -147,5 +147,5 @@ def engine_identity(info: ModelInfo, dtype: torch.dtype, device: torch.device) -
         "dtype": str(dtype).removeprefix("torch."),
         "device": device.type,
         "torch": torch.__version__,
-        "transformers": transformers.__version__,
+        **{name: version(name) for name in ("transformers", "tokenizers", "peft")},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def score_systems(
     inputs = {
         "traces": {name: [m.digest for m in points] for name, points in streamed.items()},
         "references": fingerprint(references), "config": config.model_dump(mode="json"),
-        "ceiling": fingerprint(ceiling) if ceiling else None,
+        "ceiling": fingerprint(ceiling) if ceiling else None, "sacrebleu": version("sacrebleu"),
     }  # fmt: skip
 
     def write(out: Path) -> Mapping[str, Any]:
