@@ -46,7 +46,7 @@ def card_metadata(manifest: DatasetManifest) -> dict[str, Any]:
     return {
         "pretty_name": manifest.name,
         "license": license,
-        **({"license_name": manifest.license, "license_link": "LICENSE"} if license == "other" else {}),
+        **({"license_name": manifest.license} if license == "other" else {}),
         "language": sorted({*manifest.summary.src_langs, *manifest.summary.tgt_langs}),
         "task_categories": ["translation", "automatic-speech-recognition"],
         "tags": ["simultaneous-translation", "speech-translation", "synthetic", manifest.provenance.method],

@@ -28,10 +28,17 @@ from tasks.store import Manifest, fingerprint
 def build_dataset(config: RunConfig) -> dict[str, Any]:
     """Augment about 1 % of the corpus: choose, cut, ask the LALM, write shards; finished shards are read back."""
     with session_for(config) as session:
-        dataset = build(session)
-        session.made["dataset"] = dataset
-        export(dataset, dataset.directory, session.config.run_dir / "dataset")
+        ensure_dataset(session)
         return write_summary(session)
+
+
+def ensure_dataset(session: Session) -> Manifest:
+    """The run's dataset, built unless this session has it already, and laid into the run directory."""
+    if "dataset" not in session.made:
+        session.made["dataset"] = build(session)
+        export(session, session.made["dataset"], "dataset")
+    made: Manifest = session.made["dataset"]
+    return made
 
 
 def build(session: Session) -> Manifest:

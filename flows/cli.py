@@ -11,9 +11,9 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter
 
 from lalm.errors import SimulsaError
 
@@ -49,15 +49,19 @@ def main() -> None:
     )  # leave through the exits that stop what was started
     arguments = sys.argv[1:]
     try:
-        app(arguments)
-    except SimulsaError as error:
-        if "--json" in arguments:
-            print(json.dumps({"error": {"type": type(error).__name__, "message": str(error)}}))
-        print(f"simulsa: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("simulsa: stopped; the same command continues from what is finished", file=sys.stderr)
-        sys.exit(130)
+        app(arguments, exit_on_error=False, print_error=False)
+    except (SimulsaError, CycloptsError, OSError) as error:
+        _fail(error, str(error), 2)
+    except KeyboardInterrupt as stop:
+        _fail(stop, "stopped; the same command continues from what is finished", 130)
+
+
+def _fail(error: BaseException, message: str, code: int) -> NoReturn:
+    """Say what is wrong on stderr, and with --json as the one object on stdout."""
+    if "--json" in sys.argv:
+        print(json.dumps({"error": {"type": type(error).__name__, "message": message}}))
+    print(f"simulsa: {message}", file=sys.stderr)
+    sys.exit(code)
 
 
 def _quiet_libraries() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from augment.assemble import DatasetConfig
 from augment.corpora import CorpusConfig
@@ -47,7 +47,7 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(description="Name of the run; results go to outputs/<name>.", pattern=r"^[\w.-]+$")
+    name: str = Field(description="Name of the run; results go to outputs/<name>.", pattern=r"^\w[\w.-]*$")
     seed: int = Field(
         default=7, description="Seed of every random choice: selection, cuts, LoRA, data order."
     )
@@ -71,12 +71,23 @@ class RunConfig(BaseModel):
         default=None, description="Synthesise the toy corpus first; only for demos."
     )
 
+    @field_validator("name")
+    @classmethod
+    def _is_not_the_store(cls, value: str) -> str:
+        if value == "store":
+            raise ValueError("outputs/store is the stage store: name the run otherwise")
+        return value
+
     @model_validator(mode="after")
     def _evaluation_is_held_out(self) -> Self:
-        if self.evaluate.split == self.corpus.train_split:
-            raise ValueError(
-                f"evaluate.split is {self.evaluate.split!r}, the split that is trained on: set it to a held-out split"
-            )
+        for key, split in (
+            ("evaluate.split", self.evaluate.split),
+            ("corpus.test_split", self.corpus.test_split),
+        ):
+            if split == self.corpus.train_split:
+                raise ValueError(
+                    f"{key} is {split!r}, the split that is trained on: set it to a held-out split"
+                )
         return self
 
     @property
@@ -148,7 +159,10 @@ def _override(raw: dict[str, Any], override: str) -> None:
         if not isinstance(child, dict):
             raise ConfigError(f"--set {override}: {parent!r} is a value, not a section")
         section = child
-    section[leaf] = yaml.safe_load(text)
+    try:
+        section[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not YAML ({error})") from error
 
 
 def _explain(detail: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from demo.corpus import build_corpus
 from demo.model import MODEL_DIR
 from demo.truth import Truth, load_truth
-from flows.config import RunConfig
+from flows.config import ConfigError, RunConfig
 from flows.console import STDERR
 
 MICRO_LALM = "micro-lalm"
@@ -36,11 +36,18 @@ def resolve_model(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"model": config.model.model_copy(update={"path": str(MODEL_DIR)})})
 
 
-def prepare_demo(config: RunConfig) -> tuple[RunConfig, DemoInputs | None]:
-    """Resolve the micro LALM, and build the toy corpus when the configuration asks for one."""
+def prepare_demo(config: RunConfig, *, build: bool = True) -> tuple[RunConfig, DemoInputs | None]:
+    """Resolve the micro LALM, and build the toy corpus when the configuration asks for one.
+
+    With `build=False` the corpus must be there: ConfigError says how to make it.
+    """
     config = resolve_model(config)
     if config.demo is None:
         return config, None
+    if not build:
+        if not (Path(config.corpus.root) / "corpus.json").is_file():
+            raise ConfigError(f"there is no toy corpus in {config.corpus.root}: `simulsa run` makes it")
+        return config, DemoInputs(Path(config.corpus.root))
     STDERR.print(f"  toy corpus: {config.demo.num_train} spoken sentences (kept in {config.corpus.root})")
     root = build_corpus(
         Path(config.corpus.root), num_train=config.demo.num_train, num_dev=config.demo.num_dev,

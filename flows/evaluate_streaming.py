@@ -7,9 +7,8 @@ from typing import Any
 from prefect import flow
 
 from evaluate.config import SYSTEMS
-from flows.build_dataset import build
 from flows.config import RunConfig
-from flows.finetune_lalm import finetune_systems
+from flows.finetune_lalm import ensure_adapters
 from flows.report import write_report
 from flows.session import Session, session_for
 from flows.summary import write_summary
@@ -25,9 +24,7 @@ def evaluate_streaming(config: RunConfig) -> dict[str, Any]:
         session.corpus(
             session.config.evaluate.split
         )  # a missing test split must not cost a fine-tuning first
-        if "adapters" not in session.made:
-            session.made["dataset"] = dataset = build(session)
-            session.made["adapters"] = finetune_systems(session, dataset)
+        ensure_adapters(session)
         evaluate(session)
         write_report(session)
         return write_summary(session)

@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.build_dataset import build
+from flows.build_dataset import ensure_dataset
 from flows.config import RunConfig
 from flows.session import Session, export, session_for
 from flows.summary import write_summary
@@ -21,12 +21,18 @@ SYSTEMS = ("control", "simulsa")
 def finetune_lalm(config: RunConfig) -> dict[str, Any]:
     """Train both adapters; the dataset is built first unless its stages are hits."""
     with session_for(config) as session:
-        if "dataset" not in session.made:
-            session.made["dataset"] = build(session)
-        session.made["adapters"] = adapters = finetune_systems(session, session.made["dataset"])
-        for system, adapter in adapters.items():
-            export(adapter, adapter.directory, session.config.run_dir / "adapters" / system)
+        ensure_adapters(session)
         return write_summary(session)
+
+
+def ensure_adapters(session: Session) -> dict[str, Manifest]:
+    """The run's adapters by system, trained unless this session has them, and laid into the run directory."""
+    if "adapters" not in session.made:
+        session.made["adapters"] = finetune_systems(session, ensure_dataset(session))
+        for system, adapter in session.made["adapters"].items():
+            export(session, adapter, f"adapters/{system}")
+    made: dict[str, Manifest] = session.made["adapters"]
+    return made
 
 
 def finetune_systems(session: Session, dataset: Manifest) -> dict[str, Manifest]:

@@ -34,6 +34,8 @@ def write_template(path: Path) -> None:
     """Write the commented YAML; raises ConfigError when the file exists."""
     if path.exists():
         raise ConfigError(f"{path} exists and is kept; name another file, or move it away first")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path.parent} is no directory: make it first, or name a file elsewhere")
     write_bytes(path, template(path.name).encode())
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import soundfile
 
+from augment.audio import AudioError
 from augment.corpora import Corpus, CorpusError, open_corpus
 from augment.schema import Rejection, Utterance
 from augment.truncate import is_selected
@@ -92,7 +93,7 @@ def _duration_s(corpus: Corpus, utterance: Utterance) -> float | None:
         return utterance.audio.duration_s
     try:
         return float(soundfile.info(corpus.audio_path(utterance)).duration) - utterance.audio.offset_s
-    except (OSError, soundfile.LibsndfileError):
+    except (OSError, AudioError, soundfile.LibsndfileError):
         return None
 
 

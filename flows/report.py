@@ -43,6 +43,7 @@ def write_report(session: Session) -> Path:
         failures=_failures(session),
     )
     path = config.run_dir / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
     render_report(data, path)
     return path
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from augment.corpora import Corpus, open_corpus
@@ -15,7 +15,7 @@ from flows.config import RunConfig, dump_config
 from flows.console import ConsoleReporter
 from flows.demo_inputs import DemoInputs, prepare_demo
 from lalm.prompts import Prompt
-from tasks.store import Manifest, Store
+from tasks.store import Manifest, Store, StoreError
 from tasks.workspace import Workspace
 
 
@@ -53,7 +53,7 @@ def session_for(config: RunConfig, *, read_only: bool = False) -> Iterator[Sessi
         yield current
         return
     with ConsoleReporter() as reporter:
-        resolved, demo = prepare_demo(config)
+        resolved, demo = prepare_demo(config, build=not read_only)
         workspace = Workspace(
             store=Store(resolved.store_dir, read_only=read_only),
             model=resolved.model,
@@ -76,21 +76,29 @@ def _check(session: Session) -> None:
     """Fail on a wrong model or corpus before the first stage; leave the resolved configuration beside the results."""
     session.workspace.info  # noqa: B018 - raises ModelError
     session.corpus(session.config.corpus.train_split)
+    if session.workspace.store.read_only:
+        return
     run_dir = session.config.run_dir
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "config.yaml").write_text(dump_config(session.config))
 
 
-def export(manifest: Manifest, source: Path, target: Path) -> Path:
-    """Copy a stage's output to the run directory, unless this very output lies there already."""
+def export(session: Session, manifest: Manifest, name: str) -> None:
+    """Copy a stage's output to `name` in the run directory, unless this very output lies there already.
+
+    Raises StoreError rather than replace a directory that no run wrote.
+    """
+    target = session.config.run_dir / name
     marker = target / ".stage-key"
-    if marker.is_file() and marker.read_text() == manifest.key:
-        return target
-    draft = target.with_name(f".{target.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(source, draft)
+    if session.workspace.store.read_only or (marker.is_file() and marker.read_text() == manifest.key):
+        return
+    if target.exists() and not marker.is_file() and any(target.iterdir()):
+        raise StoreError(
+            f"{target} holds something that no run wrote, and is kept: move it, or name the run otherwise"
+        )
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.draft")
+    shutil.copytree(manifest.directory, draft)
     (draft / ".stage-key").write_text(manifest.key)
     shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft.rename(target)
-    return target

@@ -9,7 +9,7 @@ from typing import Any
 from augment.audio import pcm_digest, read_segment
 from augment.schema import AudioRef
 from evaluate.live import stream_live
-from flows.config import RunConfig
+from flows.config import ConfigError, RunConfig
 from flows.demo_inputs import resolve_model
 from lalm.encodings import AudioEncodings
 from lalm.loading import load_model
@@ -24,6 +24,8 @@ def stream_audio(
 
     Raises AudioError for a file that cannot be heard, ModelError for a model or adapter that cannot be loaded.
     """
+    if chunk_ms < 20:
+        raise ConfigError(f"--chunk-ms is {chunk_ms}: a step needs at least 20 ms of audio, e.g. 640")
     waveform = read_segment(audio, AudioRef(path=audio.name))
     model = resolve_model(config).model
     loaded = load_model(model)

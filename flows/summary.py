@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
 from flows.session import Session
 from tasks.evaluate import SpokenSet
+from tasks.store import fingerprint
 
+SCORED = ("curves", "equal_latency", "ceiling", "report", "example_audio")
 BALANCE = ("input", "not_selected", "rejected_at_read", "selected", "rejected_later", "rows")
 
 
 def write_summary(session: Session) -> dict[str, Any]:
-    """Write what is known so far; a later flow of the same run adds to it."""
+    """Write what is known; scores of an earlier flow stay while the configuration is the one they were made with."""
     path = session.config.run_dir / "summary.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    configuration = fingerprint(session.config.model_dump(mode="json"))
     summary = {
         "name": session.config.name,
+        "configuration": configuration,
         "run_dir": str(session.config.run_dir),
         "dataset": _dataset(session),
         "stages": [timing.as_json() for timing in session.workspace.clock.timings()],
@@ -26,10 +32,24 @@ def write_summary(session: Session) -> dict[str, Any]:
         "report": str(session.config.run_dir / "report.html") if "scores" in session.made else None,
         "example_audio": _example_audio(session),
     }
-    draft = path.with_suffix(".json.draft")
+    earlier = _earlier(path)
+    if "scores" not in session.made and earlier.get("configuration") == configuration:
+        summary |= {name: earlier[name] for name in SCORED}
+    elif "scores" not in session.made:
+        (path.parent / "report.html").unlink(missing_ok=True)  # it was made with another configuration
+    draft = path.with_suffix(f".{uuid.uuid4().hex[:8]}.draft")
     draft.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     draft.replace(path)
     return summary
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    """The summary that lies there, or nothing where there is none that can be read."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found
 
 
 def read_scores(session: Session) -> dict[str, Any]:

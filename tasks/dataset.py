@@ -47,7 +47,7 @@ def select_utterances(
     """Check the metadata of every line, and choose about `fraction` of the utterances, by id and seed alone."""
     inputs = {
         "corpus": corpus.digest(), "split": split, "seed": ws.seed, "n_shards": n_shards,
-        "fraction": config.fraction, "draws": config.draws_per_utterance,
+        "fraction": config.fraction, "draws": config.draws_per_utterance, "libraries": PARQUET_LIBRARIES,
     }  # fmt: skip
     return ws.store.ensure(
         "select", SELECT_VERSION, inputs, partial(_write_selection, ws, corpus, config, n_shards)

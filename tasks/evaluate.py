@@ -111,6 +111,7 @@ def score_systems(
         "traces": {name: [m.digest for m in points] for name, points in streamed.items()},
         "references": fingerprint(references), "config": config.model_dump(mode="json"),
         "ceiling": fingerprint(ceiling) if ceiling else None, "sacrebleu": version("sacrebleu"),
+        "tgt_lang": tgt_lang,
     }  # fmt: skip
 
     def write(out: Path) -> Mapping[str, Any]:

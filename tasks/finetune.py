@@ -46,12 +46,11 @@ def finetune_system(
     }  # fmt: skip
 
     def write(out: Path) -> Mapping[str, Any]:
-        with ws.model_lock, ws.store.scratch("finetune", FINETUNE_VERSION, inputs) as checkpoints:
+        with ws.model_lock:
             return _train(ws, offline, corpus, dataset, config, prompt, out, checkpoints) | {"system": system}
 
-    made = ws.store.ensure("finetune", FINETUNE_VERSION, inputs, write)
-    ws.store.drop_scratch("finetune", FINETUNE_VERSION, inputs)
-    return made
+    with ws.store.scratch("finetune", FINETUNE_VERSION, inputs) as checkpoints:
+        return ws.store.ensure("finetune", FINETUNE_VERSION, inputs, write)
 
 
 def _train(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from augment.audio import AudioError
@@ -10,18 +10,18 @@ from augment.corpora import Corpus
 from augment.schema import Utterance
 from tasks.fingerprints import FileDigests
 from tasks.reporting import Progress
+from tasks.store import fingerprint
 
 
 def audio_digest(
     digests: FileDigests, corpus: Corpus, utterances: Iterable[Utterance], progress: Progress | None = None
 ) -> str:
     """One digest over the audio files of these utterances; a refused path or missing file counts as such."""
-    return digests.digest_all(_paths(corpus, utterances), progress)
-
-
-def _paths(corpus: Corpus, utterances: Iterable[Utterance]) -> Iterator[Path]:
+    paths: list[Path] = []
+    refused: list[str] = []
     for utterance in utterances:
         try:
-            yield corpus.audio_path(utterance)
+            paths.append(corpus.audio_path(utterance))
         except AudioError:
-            yield Path("refused") / utterance.id  # counted as missing; the stage rejects it by name
+            refused.append(utterance.id)  # the stage rejects it by name
+    return fingerprint([digests.digest_all(paths, progress), refused])

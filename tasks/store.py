@@ -166,17 +166,17 @@ class Store:
     def scratch(self, stage: str, version: int, inputs: Mapping[str, Any]) -> Iterator[Path]:
         """A directory that survives a kill, for a stage that resumes inside itself (fine-tuning's checkpoints).
 
-        Held by one process at a time; a second one waits.
+        Held by one process at a time; a second one waits. Removed when the stage has its manifest by the end.
         """
-        directory = self.root / "scratch" / stage_key(stage, version, inputs)
-        directory.mkdir(parents=True, exist_ok=True)
+        key = stage_key(stage, version, inputs)
+        directory = self.root / "scratch" / key
+        directory.parent.mkdir(parents=True, exist_ok=True)
         with directory.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            directory.mkdir(exist_ok=True)
             yield directory
-
-    def drop_scratch(self, stage: str, version: int, inputs: Mapping[str, Any]) -> None:
-        """Remove the scratch directory of a stage that is finished."""
-        shutil.rmtree(self.root / "scratch" / stage_key(stage, version, inputs), ignore_errors=True)
+            if (self.objects / key / "manifest.json").exists():
+                shutil.rmtree(directory, ignore_errors=True)
 
 
 def _as_cached(manifest: Manifest) -> Manifest:

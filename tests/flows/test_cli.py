@@ -113,11 +113,45 @@ def test_doctor_never_shows_the_token(
     assert {check["name"] for check in json.loads(out)["checks"]} >= {"python", "libraries", "disk"}
 
 
-def test_missing_argument_is_a_usage_error_not_a_traceback(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("stream",),
+        ("publish",),
+        ("run", "--bogus"),
+        ("stream", "missing.wav"),
+        ("stream", "missing.wav", "--chunk-ms", "0"),
+        ("run", "tiny", "--set", "outputs=/dev/null/x"),
+    ],
+)
+def test_every_wrong_use_is_one_json_error_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    tmp_path: Path,
 ) -> None:
-    assert simulsa(monkeypatch, "stream") != 0
-    assert "Traceback" not in "".join(capsys.readouterr())
+    monkeypatch.chdir(tmp_path)
+    assert simulsa(monkeypatch, *arguments, "--json") == 2
+    out, err = capsys.readouterr()
+    assert set(json.loads(out)) == {"error"}
+    assert "Traceback" not in err
+
+
+def test_dry_run_survives_an_audio_path_that_a_run_would_reject(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    model: Path,
+    corpus: Path,
+) -> None:
+    clip = sorted((corpus / "clips").iterdir())[0]
+    clip.unlink()
+    clip.symlink_to("/etc/hostname")
+    assert (
+        simulsa(monkeypatch, "build", str(write_config(tmp_path, model=model, corpus=corpus)), "--dry-run")
+        == 0
+    )
+    assert "utterances" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -93,3 +93,20 @@ def test_init_keeps_an_existing_file(tmp_path: Path) -> None:
 def test_training_split_is_refused_as_the_evaluated_one() -> None:
     with pytest.raises(ConfigError, match=r"evaluate\.split is 'train', the split that is trained on"):
         parse_config(MINIMAL | {"evaluate": {"split": "train"}})
+
+
+@pytest.mark.parametrize("name", ["..", ".", "store", "../escape", ".hidden", "a/b", ""])
+def test_run_name_cannot_leave_the_outputs_or_be_the_store(name: str) -> None:
+    with pytest.raises(ConfigError, match="name"):
+        parse_config(MINIMAL | {"name": name})
+
+
+def test_override_that_is_no_yaml_is_refused() -> None:
+    with pytest.raises(ConfigError, match="not YAML"):
+        load_config("tiny", ["seed=[1"])
+
+
+def test_init_names_a_missing_directory_instead_of_making_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is no directory"):
+        write_template(tmp_path / "no" / "simulsa.yaml")
+    assert not (tmp_path / "no").exists()

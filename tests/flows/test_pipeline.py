@@ -99,6 +99,21 @@ def test_report_is_rebuilt_from_the_store_alone(simulsa: Simulsa, first: dict[st
     assert "</html>" in report.read_text()
 
 
+def test_report_of_another_configuration_is_refused_and_changes_nothing(
+    simulsa: Simulsa, first: dict[str, Any]
+) -> None:
+    before = (simulsa.outputs / "tiny" / "config.yaml").read_text()
+    command = simulsa.arguments("report", "tiny", "--json", "--set", "truncate.fraction=0.3")
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=simulsa.env)
+    assert done.returncode == 2
+    assert "has no finished output" in json.loads(done.stdout)["error"]["message"]
+    assert (simulsa.outputs / "tiny" / "config.yaml").read_text() == before
+
+
+def test_build_after_a_run_keeps_its_scores(simulsa: Simulsa, first: dict[str, Any]) -> None:
+    assert simulsa("build", "tiny")["curves"] == first["curves"]
+
+
 def test_other_batch_size_and_worker_count_give_the_same_rows(
     simulsa: Simulsa, first: dict[str, Any]
 ) -> None:

@@ -123,11 +123,10 @@ def test_manifest_names_no_path_of_this_machine(store: Store) -> None:
     assert json.loads(manifest)["files"]["part/hello.txt"]["num_bytes"] == 5
 
 
-def test_scratch_outlives_its_holder_until_it_is_dropped(store: Store) -> None:
+def test_scratch_outlives_its_holder_until_the_stage_is_finished(store: Store) -> None:
     with store.scratch("stage", 1, INPUTS) as scratch:
         (scratch / "checkpoint").write_text("step 3")
     with store.scratch("stage", 1, INPUTS) as scratch:
         assert (scratch / "checkpoint").read_text() == "step 3"
         store.ensure("stage", 1, INPUTS, write_hello)
-    store.drop_scratch("stage", 1, INPUTS)
     assert not scratch.exists()
