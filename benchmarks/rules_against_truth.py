@@ -67,7 +67,7 @@ class MemoryJournal:
 
 def cuts_of(spoken: Sequence[tuple[Utterance, NDArray[np.float32]]], of: str, seed: int) -> list[Cut]:
     """One cut per utterance under the Beta(1, 3) law of the kept or the removed share."""
-    config = TruncateConfig(of=of)  # type: ignore[arg-type]
+    config = TruncateConfig.model_validate({"of": of})
     made = [(truncate(utterance, wave, config, seed), wave) for utterance, wave in spoken]
     return [(cut, wave) for cut, wave in made if not isinstance(cut, Rejection)]
 

@@ -91,8 +91,8 @@ def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL_TOKENS])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        eos_token="<|im_end|>",  # noqa: S106
-        pad_token="<|endoftext|>",  # noqa: S106
+        eos_token="<|im_end|>",  # noqa: S106 - a vocabulary entry, no secret
+        pad_token="<|endoftext|>",  # noqa: S106 - a vocabulary entry, no secret
         padding_side="left",
         extra_special_tokens={
             "audio_bos_token": "<|audio_bos|>",
