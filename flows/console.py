@@ -22,6 +22,7 @@ class ConsoleReporter:
         )  # fmt: skip
         self._tasks: dict[tuple[str, str], TaskID] = {}
         self._draws = STDERR.is_terminal
+        self._told: set[tuple[str, str]] = set()
 
     def __enter__(self) -> ConsoleReporter:
         if self._draws:
@@ -38,7 +39,13 @@ class ConsoleReporter:
             self._tasks[stage, part] = task
 
     def advanced(self, stage: str, part: str, done: int, total: int) -> None:
-        self._live.update(self._tasks[stage, part], completed=done, total=total or None)
+        self._live.update(self._tasks[stage, part], completed=done, total=total or None, note="")
+
+    def waiting(self, stage: str, part: str, reason: str) -> None:
+        self._live.update(self._tasks[stage, part], note=reason)
+        if not self._draws and (stage, part) not in self._told:
+            self._told.add((stage, part))
+            print(f"  {stage} {part}: {reason}", file=sys.stderr)
 
     def finished(self, stage: str, part: str, *, cached: bool) -> None:
         task = self._tasks[stage, part]

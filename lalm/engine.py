@@ -83,6 +83,10 @@ class Failure:
     detail: str
 
 
+AnyRequest = GenerateRequest | ScoreRequest
+Answer = Generation | Score | Failure
+
+
 class Engine(Protocol):
     """What augment and evaluate ask of a model; see the contract test for what every engine must satisfy.
 

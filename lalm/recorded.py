@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -28,6 +29,7 @@ Result = TypeVar("Result", Generation, Score)
 class RecordedEngine:
     """An `Engine` over another and a journal; identical requests within one call are asked once.
 
+    Threads may ask at the same time where the inner engine allows it.
     `replayed` counts requests answered from the journal, `issued` those that the inner engine was asked.
     """
 
@@ -37,6 +39,7 @@ class RecordedEngine:
         self._identity = dict(engine.identity)
         self._unflushed = 0
         self._flushed_at = time.monotonic()
+        self._lock = threading.Lock()
         self.issued = 0
         self.replayed = 0
 
@@ -91,7 +94,7 @@ class RecordedEngine:
                 else:
                     waiting[key] = [request.request_id]
                     key_of[request.request_id] = key
-                    self.issued += 1
+                    self._count(issued=1)
                     yield request
 
         try:
@@ -107,22 +110,30 @@ class RecordedEngine:
             self._flush()
 
     def _drain(self, replayed: list[tuple[str, Result]]) -> Iterator[tuple[str, Result]]:
-        self.replayed += len(replayed)
+        self._count(replayed=len(replayed))
         ready, replayed[:] = list(replayed), []
         yield from ready
 
+    def _count(self, issued: int = 0, replayed: int = 0) -> None:
+        with self._lock:
+            self.issued += issued
+            self.replayed += replayed
+
     def _put(self, key: str, record: dict[str, object]) -> None:
         self._journal.put(key, record)
-        self._unflushed += 1
-        late = time.monotonic() - self._flushed_at >= FLUSH_EVERY_S
-        if late or self._unflushed >= FLUSH_EVERY_RECORDS:
+        with self._lock:
+            self._unflushed += 1
+            late = time.monotonic() - self._flushed_at >= FLUSH_EVERY_S
+            due = late or self._unflushed >= FLUSH_EVERY_RECORDS
+        if due:
             self._flush()
 
     def _flush(self) -> None:
-        if self._unflushed:
+        with self._lock:
+            unflushed, self._unflushed = self._unflushed, 0
+            self._flushed_at = time.monotonic()
+        if unflushed:
             self._journal.flush()
-        self._unflushed = 0
-        self._flushed_at = time.monotonic()
 
 
 def request_key(

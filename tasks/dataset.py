@@ -148,11 +148,11 @@ def _write_partial(
     targets: list[PartialTarget] = []
     rejected: list[Rejection] = []
     progress = ws.progress()
-    with ws.model_lock:  # one engine, one device
+    with ws.asking("generate") as engine:
         results = partial_targets(
             ((record, decode_flac(flacs[record.utterance.id])) for record in records),
-            engine=ws.engine("generate"), prompt=prompt, tokenizer=ws.loaded.tokenizer, config=config,
-            seed=ws.seed,
+            engine=engine, prompt=prompt, tokenizer=ws.tokenizer, config=config, seed=ws.seed,
+            group_size=ws.accelerator.group_size,
         )  # fmt: skip
         for done, result in enumerate(results, start=1):
             (rejected if isinstance(result, Rejection) else targets).append(result)  # type: ignore[arg-type]

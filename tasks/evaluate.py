@@ -88,9 +88,9 @@ def stream_system(
     }  # fmt: skip
 
     def write(out: Path) -> Mapping[str, Any]:
-        with ws.model_lock:
+        with ws.asking("evaluate") as engine:
             traces = simulate(
-                spoken.spoken, engine=ws.engine("evaluate"), prompt=prompt, tokenizer=ws.loaded.tokenizer,
+                spoken.spoken, engine=engine, prompt=prompt, tokenizer=ws.tokenizer,
                 chunk_ms=chunk_ms, config=config, adapter=adapter, tgt_lang=tgt_lang, progress=ws.progress(),
             )  # fmt: skip
         write_traces(out / "traces.jsonl", traces)

@@ -1,29 +1,25 @@
-"""What the stages of one run share: the store, the model (loaded at the first miss), the engine, the clock.
+"""What the stages of one run share: the store, the accelerator, engines with durable records, the clock.
 
-A rerun in which every stage is a hit never loads the weights: identities come from `inspect_model` alone.
+A rerun in which every stage is a hit never loads the weights and starts no server: identities come from
+`inspect_model` alone, and an engine is opened by its first request.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
-
-import torch
+from typing import Any
 
 from lalm.encodings import AudioEncodings
+from lalm.engine import Engine
 from lalm.engine_config import EngineConfig
-from lalm.loading import (
-    LoadedModel,
-    ModelConfig,
-    ModelInfo,
-    choose_device,
-    inspect_model,
-    load_model,
-    load_processor,
-)
+from lalm.loading import LoadedModel, ModelConfig, ModelInfo, inspect_model, load_processor
+from lalm.on_demand import OnDemandEngine
 from lalm.prompts import Prompt, build_prompt
 from lalm.recorded import RecordedEngine
-from lalm.transformers_engine import TransformersEngine, engine_identity
+from tasks.accelerator import Accelerator
 from tasks.fingerprints import FileDigests
 from tasks.journal import FileJournal
 from tasks.reporting import Progress, Reporter, SilentReporter, StageClock
@@ -45,14 +41,13 @@ class Workspace:
     ) -> None:
         self.store = store
         self.model = model
-        self.engine_config = engine
         self.seed = seed
         self.slots = threading.BoundedSemaphore(workers)
         self.reporter: Reporter = reporter or SilentReporter()
         self.clock = StageClock()
         self.digests = FileDigests(store.root / "fingerprints.jsonl")
+        self.accelerator = Accelerator(engine, model, store.root / "logs")
         self.model_lock = threading.RLock()
-        self.encodings = AudioEncodings()  # shared by all stages, systems and chunk sizes
         self._engines: dict[str, RecordedEngine] = {}
         self._journals: list[FileJournal] = []
         self._parts: dict[str, int] = {}
@@ -66,41 +61,66 @@ class Workspace:
     @cached_property
     def identity(self) -> dict[str, str]:
         """The engine's identity, as it enters keys; equal to the running engine's own."""
-        return engine_identity(self.info, getattr(torch, self.model.dtype), choose_device(self.model.device))
+        return self.accelerator.identity(self.info)
 
     def prompt(self, src_lang: str, tgt_lang: str) -> Prompt:
         """The model's own chat prompt for this language pair, as token ids."""
         return build_prompt(self._processor, self.model, src_lang, tgt_lang)
 
     @cached_property
-    def _processor(self) -> object:
+    def _processor(self) -> Any:
         return load_processor(self.info, self.model)
 
     @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer, without its weights."""
+        return self._processor.tokenizer
+
+    @property
+    def encodings(self) -> AudioEncodings:
+        """Audio encodings of the weights in this process, shared by all stages."""
+        return self.accelerator.encodings
+
+    @property
     def loaded(self) -> LoadedModel:
-        """The model with its weights, loaded at first use."""
+        """The model with its weights in this process, loaded at first use."""
         with self.model_lock:
-            return self._loaded
+            return self.accelerator.weights()
 
-    @cached_property
-    def _loaded(self) -> LoadedModel:
-        return load_model(self.model)
-
-    @cached_property
-    def _bare_engine(self) -> TransformersEngine:
-        """One for all scopes: it alone decides which adapter the model wears."""
-        return TransformersEngine(
-            self.loaded, batch_size=self.engine_config.batch_size, encodings=self.encodings
-        )
+    @contextmanager
+    def asking(self, scope: str) -> Iterator[RecordedEngine]:
+        """The engine with the durable records of `scope` (`generate`, `evaluate`); one asker at a time unless it is
+        one that batches what several ask."""
+        engine = self.engine(scope)
+        if self.accelerator.is_shared:
+            yield engine
+            return
+        with self.model_lock:
+            yield engine
 
     def engine(self, scope: str) -> RecordedEngine:
-        """The engine with the durable records of `scope` (`generate`, `evaluate`), made at first use."""
+        """The recorded engine of `scope`, made at first use and opened by its first request."""
         with self.model_lock:
             if scope not in self._engines:
                 journal = FileJournal(self.store.root / "records" / scope / fingerprint(self.identity)[:16])
                 self._journals.append(journal)
-                self._engines[scope] = RecordedEngine(self._bare_engine, journal)
+                self._engines[scope] = RecordedEngine(self._on_demand, journal)
             return self._engines[scope]
+
+    @cached_property
+    def _on_demand(self) -> OnDemandEngine:
+        return OnDemandEngine(
+            self._open_engine, identity=self.identity, window_samples=self.info.window_samples
+        )
+
+    def _open_engine(self) -> Engine:
+        """Open the engine; the part that waits for it shows the seconds it waits."""
+        stage, part = self._local.part  # of this thread: servers are started by others
+        return self.accelerator.engine(
+            self.info,
+            self._processor,
+            lambda seconds: self.reporter.waiting(stage, part, f"starting the engine, {seconds:.0f} s"),
+        )
 
     def begin(self, stage: str) -> str:
         """Announce the next part of a stage and return its label; one thread works on one part."""
@@ -121,8 +141,9 @@ class Workspace:
         return {"issued": sum(e.issued for e in engines), "replayed": sum(e.replayed for e in engines)}
 
     def close(self) -> None:
-        """Release the model and make every record durable."""
-        for journal in self._journals:
-            journal.close()
+        """Make every record durable, stop what was started, release the model."""
         for engine in self._engines.values():
             engine.close()
+        for journal in self._journals:
+            journal.close()
+        self.accelerator.close()

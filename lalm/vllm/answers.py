@@ -10,8 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lalm.batching import Request
-from lalm.engine import Failure, GenerateRequest, Generation, Score
+from lalm.engine import AnyRequest, Failure, GenerateRequest, Generation, Score
 
 NOT_FINITE = Failure(
     reason="output_not_finite",
@@ -24,7 +23,7 @@ Candidates = Mapping[int, tuple[float, int]]
 """Token id -> (log-probability, rank) of the tokens that vLLM reports at one position."""
 
 
-def sampling_parameters(request: Request, stop_ids: Sequence[int]) -> dict[str, Any]:
+def sampling_parameters(request: AnyRequest, stop_ids: Sequence[int]) -> dict[str, Any]:
     """Greedy decoding, or one prefill that scores its prompt and decodes the one token vLLM insists on.
 
     Two candidates a position are enough: a token's best rival is the first of them that is not the token.
@@ -75,7 +74,7 @@ def _margin(position: Candidates) -> float:
     return best - second if best > LOWEST_LOGPROB else math.nan
 
 
-def refusal(request: Request, message: str) -> Failure:
+def refusal(request: AnyRequest, message: str) -> Failure:
     """A request that vLLM will not take, in its own words."""
     return Failure(
         reason="engine_refused", detail=f"request {request.request_id}: vLLM refuses it ({message})"

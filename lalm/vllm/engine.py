@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lalm.batching import Request, refuse
-from lalm.engine import Failure, GenerateRequest, Generation, Score, ScoreRequest
-from lalm.vllm.fleet import Answer, Fleet
+from lalm.engine import Answer, AnyRequest, Failure, GenerateRequest, Generation, Score, ScoreRequest
+from lalm.vllm.fleet import Fleet
 
 EMPTY_SCORE = Score(logprobs=(), ranks=(), rival_logprobs=())
 
@@ -63,7 +63,7 @@ class VllmEngine:
     def _run(self, requests: Iterable[Request], adapter: Path | None) -> Iterator[tuple[str, Any]]:
         settled: list[tuple[str, Answer]] = []
 
-        def askable() -> Iterator[Request]:
+        def askable() -> Iterator[AnyRequest]:
             for request in requests:
                 answer = self._answer_without_asking(request)
                 if answer is None:
@@ -77,7 +77,7 @@ class VllmEngine:
                 yield settled.pop()
         yield from settled
 
-    def _answer_without_asking(self, request: Request) -> Answer | None:
+    def _answer_without_asking(self, request: AnyRequest) -> Answer | None:
         failure = refuse(
             request,
             window_samples=self._window_samples,

@@ -14,16 +14,13 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from lalm.batching import Request
-from lalm.engine import Failure, Generation, Score
+from lalm.engine import Answer, AnyRequest, Failure
 from lalm.errors import EngineError
-
-Answer = Generation | Score | Failure
 
 MAX_ERRORS = 6
 """Server errors after which a request is given up; with the waits between them that is over 15 seconds."""
@@ -55,7 +52,7 @@ class Replica(Protocol):
 
     name: str
 
-    async def answer(self, request: Request, adapter: Path | None) -> Answer:
+    async def answer(self, request: AnyRequest, adapter: Path | None) -> Answer:
         """Answer one request; raises ReplicaError, BusyError, or EngineError when no retry can help."""
         ...
 
@@ -74,7 +71,7 @@ class Replica(Protocol):
 class _Ticket:
     """A request on its way; `deliver` is called once, on the loop's thread."""
 
-    request: Request
+    request: AnyRequest
     adapter: Path | None
     deliver: Callable[[Answer | Exception], None]
     errors: int = 0
@@ -126,7 +123,7 @@ class Fleet:
         """How many requests the whole fleet works on at once."""
         return self._max_in_flight * len(self._seats)
 
-    def run(self, requests: Iterable[Request], adapter: Path | None) -> Iterator[tuple[str, Answer]]:
+    def run(self, requests: Iterable[AnyRequest], adapter: Path | None) -> Iterator[tuple[str, Answer]]:
         """Answer lazily given requests, in the order in which they complete.
 
         Raises EngineError when no replica can answer any more; what was yielded by then stays true.
@@ -159,9 +156,9 @@ class Fleet:
         self._loop.close()
 
     def _submit(
-        self, request: Request, adapter: Path | None, answers: queue.SimpleQueue[tuple[_Ticket, Answer | Exception]]
+        self, request: AnyRequest, adapter: Path | None, answers: queue.SimpleQueue[tuple[_Ticket, Answer | Exception]]
     ) -> _Ticket:  # fmt: skip
-        ticket = _Ticket(request, adapter, lambda answer: answers.put((ticket, answer)))
+        ticket: _Ticket = _Ticket(request, adapter, lambda answer: answers.put((ticket, answer)))
         self._loop.call_soon_threadsafe(self._enqueue, ticket)
         return ticket
 
@@ -344,8 +341,8 @@ class Fleet:
             if ticket.work is not None:
                 ticket.work.cancel()
 
-    def _chore(self, work: object) -> None:
-        task = self._loop.create_task(work)  # type: ignore[arg-type]
+    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
 

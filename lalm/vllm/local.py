@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from lalm.adapters import adapter_digest
-from lalm.batching import Request, answer_ids
-from lalm.engine import GenerateRequest
+from lalm.batching import answer_ids
+from lalm.engine import Answer, AnyRequest, GenerateRequest
 from lalm.errors import EngineError
 from lalm.loading import SAMPLE_RATE_HZ
 from lalm.vllm.answers import Candidates, generation, refusal, sampling_parameters, score
-from lalm.vllm.fleet import Answer, ReplicaError
+from lalm.vllm.fleet import ReplicaError
 
 STOP = None
 
@@ -30,7 +30,7 @@ STOP = None
 class _Order:
     """A request for the stepping thread, and where its answer goes (on the event loop's thread)."""
 
-    request: Request
+    request: AnyRequest
     adapter: Path | None
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
@@ -58,7 +58,7 @@ class LocalReplica:
         self._adapter_numbers: dict[str, int] = {}
         self._stepper = _Stepper(self._make_llm(), self._lora, stop_ids)
 
-    async def answer(self, request: Request, adapter: Path | None) -> Answer:
+    async def answer(self, request: AnyRequest, adapter: Path | None) -> Answer:
         """Answer one request; ReplicaError(lost=True) when the engine dies meanwhile."""
         loop = asyncio.get_running_loop()
         order = _Order(request, adapter, loop, loop.create_future())
@@ -190,7 +190,7 @@ class _Stepper:
                 order = self._working.pop(output.request_id)
                 order.settle(self._read(order.request, output))
 
-    def _read(self, request: Request, output: Any) -> Answer:
+    def _read(self, request: AnyRequest, output: Any) -> Answer:
         if isinstance(request, GenerateRequest):
             (choice,) = output.outputs
             return generation(choice.token_ids, [_candidates(p) for p in choice.logprobs], self._stop_ids)

@@ -19,12 +19,12 @@ import soundfile
 from numpy.typing import NDArray
 
 from lalm.adapters import adapter_digest
-from lalm.batching import Request, answer_ids
-from lalm.engine import GenerateRequest
+from lalm.batching import answer_ids
+from lalm.engine import Answer, AnyRequest, GenerateRequest
 from lalm.errors import EngineError
 from lalm.loading import SAMPLE_RATE_HZ
 from lalm.vllm.answers import Candidates, generation, refusal, sampling_parameters, score
-from lalm.vllm.fleet import Answer, BusyError, ReplicaError
+from lalm.vllm.fleet import BusyError, ReplicaError
 
 GENERATE_PATH = "/inference/v1/generate"
 HEALTH_TIMEOUT_S = 5.0
@@ -60,7 +60,7 @@ class HttpReplica:
             trust_env=False,
         )
 
-    async def answer(self, request: Request, adapter: Path | None) -> Answer:
+    async def answer(self, request: AnyRequest, adapter: Path | None) -> Answer:
         """Answer one request; raises what the fleet understands."""
         body = {
             "model": self._model if adapter is None else await self._adapter(adapter),
@@ -146,7 +146,7 @@ class HttpReplica:
             )
         return response
 
-    def _read(self, request: Request, response: httpx.Response) -> Answer:
+    def _read(self, request: AnyRequest, response: httpx.Response) -> Answer:
         try:
             value = response.json()
             choice = value["choices"][0]

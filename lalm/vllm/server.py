@@ -175,7 +175,8 @@ class Server:
 def _family(pid: int) -> list[psutil.Process]:
     """Every process below `pid`, those with a session of their own too."""
     try:
-        return psutil.Process(pid).children(recursive=True)
+        children: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
+        return children
     except psutil.NoSuchProcess:
         return []
 

@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lalm.batching import Request
-from lalm.engine import AudioClip, Failure, GenerateRequest, Generation
+from lalm.engine import Answer, AnyRequest, AudioClip, Failure, GenerateRequest, Generation
 from lalm.errors import EngineError
 from lalm.vllm import fleet as fleet_module
-from lalm.vllm.fleet import Answer, BusyError, Fleet, ReplicaError
+from lalm.vllm.fleet import BusyError, Fleet, ReplicaError
 
 SILENCE = AudioClip(key="silence", waveform=np.zeros(1_000, np.float32))
 
@@ -27,7 +26,7 @@ def request(number: int, *, alone: bool = False) -> GenerateRequest:
     )
 
 
-def answer_to(asked: Request) -> Generation:
+def answer_to(asked: AnyRequest) -> Generation:
     return Generation(token_ids=(int(asked.request_id),), finish="stop", min_margin=1.0)
 
 
@@ -45,7 +44,7 @@ class ScriptedReplica:
         self.deaths = 0
         self.closed = False
 
-    async def answer(self, asked: Request, adapter: Path | None) -> Answer:
+    async def answer(self, asked: AnyRequest, adapter: Path | None) -> Answer:
         self.asked[asked.request_id] += 1
         self.working.add(asked.request_id)
         self.most_at_once = max(self.most_at_once, len(self.working))
@@ -84,7 +83,7 @@ class FailingReplica(ScriptedReplica):
         self.script = script
         self.is_healthy = healthy
 
-    async def answer(self, asked: Request, adapter: Path | None) -> Answer:
+    async def answer(self, asked: AnyRequest, adapter: Path | None) -> Answer:
         if self.script:
             raise self.script.pop(0)
         return await super().answer(asked, adapter)
@@ -258,7 +257,7 @@ def test_requests_are_taken_lazily() -> None:
 
 def test_closing_a_fleet_ends_a_waiting_caller_with_an_error() -> None:
     class Stuck(ScriptedReplica):
-        async def answer(self, asked: Request, adapter: Path | None) -> Answer:
+        async def answer(self, asked: AnyRequest, adapter: Path | None) -> Answer:
             started.set()
             await asyncio.Event().wait()
             raise AssertionError
