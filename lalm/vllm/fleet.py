@@ -98,7 +98,10 @@ class _Seat:
 
 
 class Fleet:
-    """Replicas behind one queue. `run` may be called from any thread, and from several at once."""
+    """Replicas behind one queue. `run` may be called from any thread, and from several at once.
+
+    `busy_s` adds up the seconds of all requests: divided by wall time and `num_slots` it is the batch occupancy.
+    """
 
     def __init__(
         self, replicas: Sequence[Replica], *, max_in_flight: int, patience_s: float, name: str = "engine"
@@ -112,6 +115,7 @@ class Fleet:
         self._deaths_in_a_row = 0
         self._healthy_at = time.monotonic()
         self._jitter = random.Random()  # noqa: S311 - spreads retries, decides no result
+        self.busy_s = 0.0
         self.quarantined = 0
         self.revived = 0
         self._loop = asyncio.new_event_loop()
@@ -214,6 +218,7 @@ class Fleet:
         ticket.work = self._loop.create_task(self._work(seat, ticket))
 
     async def _work(self, seat: _Seat, ticket: _Ticket) -> None:
+        begun = time.monotonic()
         try:
             answer = await seat.replica.answer(ticket.request, ticket.adapter)
         except BusyError as busy:
@@ -229,6 +234,7 @@ class Fleet:
             self._deaths_in_a_row = 0
             self._healthy_at = time.monotonic()
             ticket.finish(answer)
+        self.busy_s += time.monotonic() - begun
         seat.working.discard(ticket)
         if not seat.working:
             self._rest(seat)

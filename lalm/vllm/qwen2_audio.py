@@ -1,4 +1,5 @@
-"""Qwen2-Audio for vLLM with what the stock class lacks: LoRA, both checkpoint layouts, a window of the model's own.
+"""Qwen2-Audio for vLLM with what the stock class lacks: LoRA, both checkpoint layouts, a window of the model's own,
+and an encoder that computes no silence.
 
 Imported by vLLM itself, through `lalm.vllm.plugin`; nothing else in simulsa imports it.
 """
@@ -19,6 +20,12 @@ from vllm.model_executor.models.qwen2_audio import (
 )
 from vllm.model_executor.models.utils import AutoWeightsLoader, WeightsMapper
 from vllm.multimodal import MULTIMODAL_REGISTRY
+from vllm.utils.gpu_sync_debug import gpu_sync_allowed
+
+from lalm.encodings import encode_audio_part
+
+LONGEST_PADDING = 1.25
+"""Padding costs as much as audio does, a further pass only its launch."""
 
 
 @MULTIMODAL_REGISTRY.register_processor(
@@ -66,3 +73,32 @@ class Qwen2AudioWithLoRA(Qwen2AudioForConditionalGeneration, SupportsLoRA):  # t
             "input_features": features,
             "feature_attention_mask": kwargs["feature_attention_mask"],
         }
+
+    def _process_audio_input(self, audio_input: Any) -> tuple[torch.Tensor, ...]:
+        """Embeddings (positions, width) per clip; the encoder runs over the audio, not over the whole window."""
+        if audio_input["type"] == "audio_embeds":
+            return tuple(audio_input["audio_embeds"])
+        tower = self.audio_tower
+        mel = audio_input["input_features"].to(tower.conv1.weight)  # (clips, mel bins, frames)
+        num_frames = audio_input["feature_attention_mask"].sum(-1)  # (clips,)
+        num_inner, num_pooled = tower._get_feat_extract_output_lengths(num_frames)
+        found: dict[int, torch.Tensor] = {}
+        with gpu_sync_allowed():
+            lengths = num_pooled.tolist()
+            for group in similar_lengths(lengths):
+                rows = torch.tensor(group, device=mel.device)
+                encoded = encode_audio_part(tower, mel[rows], num_inner[rows])
+                embeddings = self.multi_modal_projector(encoded)  # (clips, positions, width)
+                found |= {i: row[: lengths[i]] for i, row in zip(group, embeddings, strict=True)}
+        return tuple(found[i] for i in range(len(lengths)))
+
+
+def similar_lengths(lengths: list[int]) -> list[list[int]]:
+    """Indices grouped so that no clip is padded beyond `LONGEST_PADDING` times its own length."""
+    groups: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if groups and lengths[i] <= LONGEST_PADDING * lengths[groups[-1][0]]:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups

@@ -30,6 +30,8 @@ GENERATE_PATH = "/inference/v1/generate"
 HEALTH_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 10.0
 BUSY_WAIT_S = 1.0
+OF_THE_REQUEST = frozenset({400, 413, 422})
+"""What is wrong with one request; every other refusal is of the server, its address or its key."""
 OF_THE_SERVER = {401: "the API key is wrong or missing", 403: "the API key may not do this"}
 
 
@@ -54,24 +56,36 @@ class HttpReplica:
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S, pool=None),
-            limits=httpx.Limits(
-                max_connections=max_in_flight + 4, max_keepalive_connections=max_in_flight + 4
-            ),
+            # A connection per request: a kept one that uvicorn closes (after 5 idle seconds, after any 500) looks like
+            # a death to the next request on it.
+            limits=httpx.Limits(max_connections=max_in_flight + 4, max_keepalive_connections=0),
             trust_env=False,
         )
 
     async def answer(self, request: AnyRequest, adapter: Path | None) -> Answer:
         """Answer one request; raises what the fleet understands."""
+        response = await self._ask(request, adapter)
+        if response.status_code == httpx.codes.NOT_FOUND and adapter is not None:
+            # The server was started again since the adapter was loaded.
+            self._adapters.pop(adapter_name(adapter), None)
+            response = await self._ask(request, adapter)
+        if response.is_success:
+            return self._read(request, response)
+        if response.status_code in OF_THE_REQUEST:
+            return refusal(request, _message(response))
+        raise EngineError(
+            f"{self.name}{GENERATE_PATH} answers {response.status_code} ({_message(response)}): serve this very model "
+            "with --enable-scale-out, or let `simulsa serve CONFIG` start the server"
+        )
+
+    async def _ask(self, request: AnyRequest, adapter: Path | None) -> httpx.Response:
         body = {
             "model": self._model if adapter is None else await self._adapter(adapter),
             "token_ids": [*request.prompt_ids, *answer_ids(request)],
             "content_parts": [{"type": "audio_url", "url": audio_url(request.audio.waveform)}],
             "sampling_params": sampling_parameters(request, self._stop_ids),
         }
-        response = await self._send("POST", GENERATE_PATH, body)
-        if response.is_success:
-            return self._read(request, response)
-        return refusal(request, _message(response))
+        return await self._send("POST", GENERATE_PATH, body)
 
     async def healthy(self) -> bool:
         """Whether `/health` answers 200."""
@@ -87,6 +101,9 @@ class HttpReplica:
 
     async def close(self) -> None:
         """Close the connections; the server goes on."""
+        for task in self._adapters.values():
+            task.cancel()
+        await asyncio.gather(*self._adapters.values(), return_exceptions=True)
         await self._client.aclose()
 
     async def get(self, path: str) -> dict[str, Any]:
@@ -123,7 +140,7 @@ class HttpReplica:
             )
 
     async def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx.Response:
-        """Success, or a refusal (4xx) that is about this request; everything else is raised."""
+        """Success, or a refusal that its caller understands; overload, failures and wrong keys are raised."""
         try:
             response = await self._client.request(method, path, json=body)
         except httpx.HTTPError as error:
@@ -138,11 +155,6 @@ class HttpReplica:
             raise EngineError(
                 f"{self.name} answers {status}: {OF_THE_SERVER[status]}; the key is read from the environment variable "
                 "that engine.api_key_variable names"
-            )
-        if status == httpx.codes.NOT_FOUND and path == GENERATE_PATH:
-            raise EngineError(
-                f"{self.name}{path} answers 404 ({_message(response)}): serve this very model with --enable-scale-out, "
-                "or let `simulsa serve CONFIG` start the server"
             )
         return response
 
