@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -249,26 +249,38 @@ def compare_verification(llm: Any, engine: Engine, cases: list[Case], prompt: Pr
     ]
     length = sum(map(len, drafts.values())) / len(drafts)
     print(f"verification of {len(drafted)} drafts of {length:.1f} tokens on average:")
-    verify, generate = (lambda: list(engine.score(scores))), (lambda: list(engine.generate(again)))
-    alone = (
-        [replace(request, alone=True) for request in scores[:64]],
-        [replace(request, alone=True) for request in again[:64]],
-    )
-    for name, ways, cold in (
-        ("in batches, audio encoded too", (verify, generate), True),
-        ("in batches, audio encoded before", (verify, generate), False),
-        ("one at a time, audio encoded before", (lambda: list(engine.score(alone[0])), lambda: list(engine.generate(alone[1]))), False),
-    ):  # fmt: skip
-        seconds: tuple[list[float], list[float]] = ([], [])
-        for _ in range(repeats):
-            for way, column in zip(ways, seconds, strict=True):
-                if cold:
-                    forget(llm)
-                column.append(timed(way))
-        verified, generated = map(median, seconds)
-        print(
-            f"  {name:<38} verify {verified:6.2f} s, generate and compare {generated:6.2f} s: {generated / verified:.2f}"
-        )
+    few_scores, few = ([replace(r, alone=True) for r in requests[:64]] for requests in (scores, again))
+    for name, verify, generate, cold in (
+        ("in batches, audio encoded too", lambda: engine.score(scores), lambda: engine.generate(again), True),
+        (
+            "in batches, audio encoded before",
+            lambda: engine.score(scores),
+            lambda: engine.generate(again),
+            False,
+        ),
+        ("one at a time", lambda: engine.score(few_scores), lambda: engine.generate(few), False),
+    ):
+        verify_s, generate_s = compare_two(verify, generate, repeats, (lambda: forget(llm)) if cold else None)
+        print(f"  {name:<34} verify {verify_s:6.2f} s, generate and compare {generate_s:6.2f} s")
+        print(f"  => generate-then-compare / verify: {generate_s / verify_s:.2f}")
+
+
+def compare_two(
+    one: Callable[[], Iterable[object]],
+    other: Callable[[], Iterable[object]],
+    repeats: int,
+    before: Callable[[], object] | None,
+) -> tuple[float, float]:
+    """Median seconds of both, in turns."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(repeats):
+        for way, column in zip((one, other), seconds, strict=True):
+            if before is not None:
+                before()
+            begun = time.perf_counter()
+            list(way())
+            column.append(time.perf_counter() - begun)
+    return median(seconds[0]), median(seconds[1])
 
 
 def compare_server(run: RunConfig, ws: Workspace, cases: list[Case], prompt: Prompt) -> None:
@@ -328,12 +340,6 @@ def forget(llm: Any) -> None:
     llm.reset_prefix_cache()
     llm.llm_engine.reset_mm_cache()
     llm.llm_engine.reset_encoder_cache()
-
-
-def timed(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
 
 
 if __name__ == "__main__":
