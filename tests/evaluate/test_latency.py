@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluate.latency import average_lagging, length_adaptive_lagging, report_latency
@@ -32,6 +32,7 @@ def test_reference_units_are_those_simuleval_counts_but_for_its_empty_words(case
     assert units == case["reference_length"] - case["empty_words_counted"]
 
 
+@settings(deadline=None, max_examples=100)
 @given(delays=delays_lists, source_ms=st.floats(1, 9000), reference=st.integers(0, 30))
 def test_laal_equals_al_unless_the_hypothesis_is_longer_and_is_never_below(
     delays: list[float], source_ms: float, reference: int
@@ -43,6 +44,7 @@ def test_laal_equals_al_unless_the_hypothesis_is_longer_and_is_never_below(
         assert laal == al
 
 
+@settings(deadline=None, max_examples=100)
 @given(delays=delays_lists, extra=st.integers(1, 20), reference=st.integers(1, 10))
 def test_laal_without_the_cutoff_shifts_with_the_delays(
     delays: list[float], extra: int, reference: int
@@ -53,11 +55,13 @@ def test_laal_without_the_cutoff_shifts_with_the_delays(
     assert after - before == pytest.approx(100 * extra)
 
 
+@settings(deadline=None, max_examples=100)
 @given(units=st.integers(1, 40), source_ms=st.floats(1, 60_000), reference=st.integers(0, 40))
 def test_an_offline_system_lags_by_the_whole_audio(units: int, source_ms: float, reference: int) -> None:
     assert length_adaptive_lagging([source_ms] * units, source_ms, reference) == source_ms
 
 
+@settings(deadline=None, max_examples=100)
 @given(delays=delays_lists, tail=st.lists(st.floats(0, 5000), max_size=5), reference=st.integers(30, 40))
 def test_units_after_the_first_that_heard_everything_do_not_count(
     delays: list[float], tail: list[float], reference: int

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu import corpus_bleu
 
@@ -11,6 +11,7 @@ from evaluate.quality import (
     bleu_statistics,
     bleu_tokenizer,
     pad_references,
+    report_edit_rate,
     report_quality,
 )
 
@@ -21,6 +22,7 @@ references = st.lists(sentences.filter(bool), min_size=1, max_size=3)
 corpora = st.lists(st.tuples(sentences, references), min_size=1, max_size=6)
 
 
+@settings(deadline=None, max_examples=100)
 @given(corpora)
 def test_summed_statistics_give_sacrebleus_corpus_score(corpus: list[tuple[str, list[str]]]) -> None:
     hypotheses, refs = [hyp for hyp, _ in corpus], [refs for _, refs in corpus]
@@ -71,3 +73,21 @@ def test_japanese_without_mecab_is_scored_by_character(monkeypatch: pytest.Monke
     assert bleu_tokenizer("ja") == "char"
     monkeypatch.setattr("evaluate.quality.find_spec", lambda name: object())
     assert bleu_tokenizer("ja") == "ja-mecab"
+
+
+def test_ter_counts_edits_per_reference_word_and_a_shift_as_one() -> None:
+    assert report_edit_rate(["a b c d"], [["a b c d"]], lang="de").ter == 0.0
+    assert report_edit_rate(["a b c x"], [["a b c d"]], lang="de").ter == 25.0
+    assert report_edit_rate(["c d a b"], [["a b c d"]], lang="de").ter == 25.0
+
+
+def test_an_empty_hypothesis_costs_ter_the_whole_reference() -> None:
+    report = report_edit_rate(["", "gut"], [["a b c"], ["gut", "schön so"]], lang="de")
+    assert report.ter == pytest.approx(100 * 3 / (3 + 1.5))
+    assert "tok:tercom" in report.signature
+
+
+def test_ter_of_chinese_counts_characters_and_that_of_thai_is_refused() -> None:
+    assert report_edit_rate(["今天好"], [["今天很好"]], lang="zh").ter == 25.0
+    with pytest.raises(ValueError, match="Thai"):
+        report_edit_rate(["กข"], [["กข"]], lang="th")
