@@ -40,6 +40,34 @@ def check_adapter(path: Path) -> None:
         raise ModelError(f"adapter {path}: peft_type is {kind!r}, but only LORA adapters are supported")
 
 
+def merge_own_adapter(name: str, family: Family, model: Any, directory: Path) -> None:
+    """Fold into the weights the LoRA that the family is released with, leaving the plain modules of its base.
+
+    Raises ModelError when it is not in the model's directory: without it the model would run, and hear badly.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    adapter = directory / str(family.own_adapter)
+    try:
+        check_adapter(adapter)
+    except ModelError as error:
+        raise ModelError(
+            f"model {name}: {family.name} hears with an adapter that is released beside its weights, and {error}; "
+            "download the whole repository and point model.path at it"
+        ) from error
+    if (
+        not model._hf_peft_config_loaded
+    ):  # transformers has put on by itself what lies right beside the weights
+        model.load_adapter(str(adapter))
+    for path, module in list(model.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+            parent, _, child = path.rpartition(".")
+            setattr(model.get_submodule(parent), child, module.get_base_layer())
+    del model.peft_config
+    model._hf_peft_config_loaded = False
+
+
 class Adapters:
     """Which adapters a model wears; one owner per model, shared by every engine over it."""
 

@@ -16,10 +16,15 @@ Request = TypeVar("Request", GenerateRequest, ScoreRequest)
 
 
 def refuse(
-    request: GenerateRequest | ScoreRequest, *, window_samples: int, audio_id: int, vocab_size: int
+    request: GenerateRequest | ScoreRequest,
+    *,
+    window_samples: int,
+    audio_id: int,
+    vocab_size: int,
+    min_samples: int = 0,
 ) -> Failure | None:
     """Why `request` cannot be answered, or None; one bad request must not reach the model and harm its batch."""
-    return _refuse_audio(request, window_samples) or _refuse_ids(request, audio_id, vocab_size)
+    return _refuse_audio(request, window_samples, min_samples) or _refuse_ids(request, audio_id, vocab_size)
 
 
 def answer_ids(request: GenerateRequest | ScoreRequest) -> tuple[int, ...]:
@@ -28,7 +33,7 @@ def answer_ids(request: GenerateRequest | ScoreRequest) -> tuple[int, ...]:
 
 
 def num_positions(request: GenerateRequest | ScoreRequest) -> int:
-    """Positions of the request's prefill: prompt without placeholder, audio, given answer."""
+    """Positions of the request's prefill: prompt without placeholder, audio (see num_audio_positions), given answer."""
     audio = num_audio_positions(len(request.audio.waveform))
     return len(request.prompt_ids) - 1 + audio + len(answer_ids(request))
 
@@ -50,9 +55,11 @@ def chunks(requests: Iterable[Request], size: int) -> Iterator[list[Request]]:
         yield chunk
 
 
-def _refuse_audio(request: GenerateRequest | ScoreRequest, window_samples: int) -> Failure | None:
+def _refuse_audio(
+    request: GenerateRequest | ScoreRequest, window_samples: int, min_samples: int
+) -> Failure | None:
     waveform = request.audio.waveform
-    if waveform.ndim != 1 or num_audio_positions(len(waveform)) < 1:
+    if waveform.ndim != 1 or len(waveform) < min_samples or num_audio_positions(len(waveform)) < 1:
         return _failure(
             request, "audio_invalid", f"audio of shape {waveform.shape} is too short for one encoder position"
         )

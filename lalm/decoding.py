@@ -1,5 +1,7 @@
 """The arithmetic of the transformers engine: one prefill, greedy steps over a KV cache, and scoring.
 
+`LanguageModel` is what happens after the audio is encoded, whichever family; training runs the same one.
+
 Rows are left-padded and carry their own rotary positions, so a row means the same in any batch. Logits are computed
 only at the positions that are read, never for a whole prefill over a large vocabulary.
 """
@@ -7,7 +9,7 @@ only at the positions that are read, never for a whole prefill over a large voca
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +18,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from lalm.engine import Failure, Generation, Score
+from lalm.loading import LoadedModel
 
 MAX_LOGITS_BYTES = 256 << 20
 NOT_FINITE = Failure(
@@ -57,13 +60,42 @@ class _Answer:
             self.finish = "length"
 
 
-class Decoder:
-    """A language model with its embedding and head: everything that happens after the audio is encoded."""
+class LanguageModel:
+    """A family's language model with its embeddings and head, fed with embeddings and giving logits where asked."""
 
-    def __init__(self, language_model: Any, lm_head: Any, device: torch.device) -> None:
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._model = loaded.model
+        self._embed = loaded.info.family.embed
+        self._decoder = loaded.model.get_submodule(loaded.info.family.decoder_module)
+        self._head = loaded.model.lm_head
+        self._softcap = getattr(self._decoder.config, "final_logit_softcapping", None)
+        self.config = self._decoder.config
+        self.device = loaded.device
+        self.vocab_size: int = self._head.out_features
+
+    def embed(self, ids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Embeddings (batch, positions, width) of ids, and what else the language model is told of them."""
+        if self._embed is None:
+            return self._decoder.get_input_embeddings()(ids), {}
+        return self._embed(self._model, ids)
+
+    def hidden(self, embeddings: Tensor, told: Mapping[str, Tensor], **options: Any) -> Tensor:
+        """The last hidden states (batch, positions, width)."""
+        states: Tensor = self._decoder(inputs_embeds=embeddings, **told, **options).last_hidden_state
+        return states
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """float32 logits (..., vocabulary) of hidden states (..., width)."""
+        logits: Tensor = self._head(hidden).float()
+        return logits if self._softcap is None else self._softcap * torch.tanh(logits / self._softcap)
+
+
+class Decoder:
+    """Greedy decoding and scoring with one language model."""
+
+    def __init__(self, language_model: LanguageModel) -> None:
         self._language_model = language_model
-        self._lm_head = lm_head
-        self._device = device
+        self._device = language_model.device
 
     @torch.inference_mode()
     def generate(
@@ -71,9 +103,10 @@ class Decoder:
     ) -> list[Generation | Failure]:
         """Greedy continuations of `rows`, one per limit; the lowest id wins a tie."""
         answers = [_Answer(index=index, limit=limit) for index, limit in enumerate(limits)]
-        hidden, mask, cache = self._prefill(rows, cache=DynamicCache(config=self._language_model.config))
+        cache = DynamicCache(config=self._language_model.config)
+        hidden, mask = self._prefill(rows, cache)
         positions = mask.sum(-1, keepdim=True)  # (batch, 1): the next rotary position of each row
-        logits = self._lm_head(hidden[:, -1]).float()  # (batch, vocabulary)
+        logits = self._language_model.logits(hidden[:, -1])  # (batch, vocabulary)
         active = answers
         while True:
             ids = _take_best(logits, active, stop_ids)
@@ -86,15 +119,15 @@ class Decoder:
                 ids, mask, positions = ids[index], mask[index], positions[index]
                 active = [active[i] for i in keep]
             mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=-1)  # (batch, positions so far)
-            hidden = self._language_model(
-                input_ids=ids[:, None],
+            hidden = self._language_model.hidden(
+                *self._language_model.embed(ids[:, None]),
                 attention_mask=_or_none(mask),
                 position_ids=positions,
                 past_key_values=cache,
                 use_cache=True,
-            ).last_hidden_state
+            )
             positions = positions + 1
-            logits = self._lm_head(hidden[:, -1]).float()
+            logits = self._language_model.logits(hidden[:, -1])
 
     @torch.inference_mode()
     def score(self, rows: Sequence[Row], continuations: Sequence[tuple[int, ...]]) -> list[Score | Failure]:
@@ -102,34 +135,32 @@ class Decoder:
 
         Each row ends with its continuation but for the last token, which nothing needs to follow.
         """
-        hidden, _, _ = self._prefill(rows, cache=None)
+        hidden, _ = self._prefill(rows, cache=None)
         lengths = [len(ids) for ids in continuations]
         read = torch.cat([hidden[i, -n:] for i, n in enumerate(lengths)])  # (tokens, width)
         targets = torch.tensor([t for ids in continuations for t in ids], device=self._device)
-        step = max(1, MAX_LOGITS_BYTES // (4 * self._lm_head.out_features))
+        step = max(1, MAX_LOGITS_BYTES // (4 * self._language_model.vocab_size))
         parts = [
-            _evidence(self._lm_head(read[i : i + step]).float(), targets[i : i + step])
+            _evidence(self._language_model.logits(read[i : i + step]), targets[i : i + step])
             for i in range(0, len(targets), step)
         ]
         columns = [torch.split(torch.cat(column), lengths) for column in zip(*parts, strict=True)]
         return [_score(*evidence) for evidence in zip(*columns, strict=True)]
 
-    def _prefill(
-        self, rows: Sequence[Row], cache: DynamicCache | None
-    ) -> tuple[Tensor, Tensor, DynamicCache]:
-        """Hidden states (batch, positions, width), mask (batch, positions) and the filled cache."""
-        embeddings, mask = self._embed(rows)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)  # (batch, positions)
-        output = self._language_model(
-            inputs_embeds=embeddings,
+    def _prefill(self, rows: Sequence[Row], cache: DynamicCache | None) -> tuple[Tensor, Tensor]:
+        """Hidden states (batch, positions, width) and mask (batch, positions); fills the cache."""
+        embeddings, told, mask = self._embed(rows)
+        hidden = self._language_model.hidden(
+            embeddings,
+            told,
             attention_mask=_or_none(mask),
-            position_ids=positions,
+            position_ids=(mask.cumsum(-1) - 1).clamp(min=0),  # (batch, positions)
             past_key_values=cache,
             use_cache=cache is not None,
         )
-        return output.last_hidden_state, mask, output.past_key_values
+        return hidden, mask
 
-    def _embed(self, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
+    def _embed(self, rows: Sequence[Row]) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         width = max(len(row) for row in rows)
         ids = torch.zeros((len(rows), width), dtype=torch.long)
         mask = torch.zeros((len(rows), width), dtype=torch.long)
@@ -139,11 +170,11 @@ class Decoder:
             ids[i, start : start + len(row.before)] = torch.tensor(row.before)
             if row.after:
                 ids[i, width - len(row.after) :] = torch.tensor(row.after)
-        embeddings = self._language_model.get_input_embeddings()(ids.to(self._device))
+        embeddings, told = self._language_model.embed(ids.to(self._device))
         for i, row in enumerate(rows):
             end = width - len(row.after)
             embeddings[i, end - len(row.audio) : end] = row.audio.to(embeddings.dtype)
-        return embeddings, mask.to(self._device)
+        return embeddings, told, mask.to(self._device)
 
 
 def _take_best(logits: Tensor, active: list[_Answer], stop_ids: frozenset[int]) -> Tensor:

@@ -1,8 +1,9 @@
 """Each audio is encoded once: projected audio embeddings in memory, bounded by bytes, least recently used out first.
 
 Streaming evaluation asks for the same audio under many prompts, adapters and step sizes, and an encoding costs more
-than the prompt that uses it. The encoder runs only over the positions that hold audio: its attention masks the rest
-of the window, so computing it changes nothing but the bill.
+than the prompt that uses it. A family says how it hears one audio; without that it is heard as Qwen2-Audio does, in
+batches, the encoder running only over the positions that hold audio: its attention masks the rest of the window, so
+computing it changes nothing but the bill.
 """
 
 from __future__ import annotations
@@ -47,9 +48,11 @@ class AudioEncodings:
         """Embeddings of each clip, shape (positions, width), in the order of `clips`.
 
         `encoder_key` names the encoder's weights: an adapter that touches the encoder brings its own. `alone`
-        encodes each clip in a batch of one and keeps the result apart, so that its bits depend on no neighbour.
+        encodes each clip in a batch of one and keeps the result apart, so that its bits depend on no neighbour; a
+        family that hears one audio at a time has nothing to keep apart.
         """
-        space = f"{encoder_key}/alone" if alone else encoder_key
+        together = loaded.info.family.hear is None
+        space = f"{encoder_key}/alone" if alone and together else encoder_key
         found = {clip.key: entry for clip in clips if (entry := self._recall((space, clip.key))) is not None}
         missing = {clip.key: clip for clip in clips if clip.key not in found}
         ordered = sorted(missing.values(), key=lambda clip: len(clip.waveform))
@@ -79,18 +82,35 @@ class AudioEncodings:
 @torch.inference_mode()
 def encode(loaded: LoadedModel, clips: Sequence[AudioClip]) -> list[Tensor]:
     """Run feature extractor, encoder and projector once over `clips`; shapes (positions, width) each."""
-    mel, num_frames = _mel(loaded, clips)
-    tower = getattr(loaded.model.model, loaded.info.family.encoder_module)
-    projector = getattr(loaded.model.model, loaded.info.family.projector_module)
-    num_inner, num_pooled = tower._get_feat_extract_output_lengths(num_frames)  # (batch,) each
-    embeddings = projector(_encode_audio_part(tower, mel, num_inner))  # (batch, positions, width)
-    return [row[:count].clone() for row, count in zip(embeddings, num_pooled.tolist(), strict=True)]
+    return hear(loaded, clips)
+
+
+def hear(loaded: LoadedModel, clips: Sequence[AudioClip]) -> list[Tensor]:
+    """`encode` with gradients, for training through the encoder."""
+    hear_one = loaded.info.family.hear
+    if hear_one is None:
+        return _hear_together(loaded, clips)
+    extractor = loaded.processor.feature_extractor
+    return [hear_one(loaded.model, extractor, clip.waveform) for clip in clips]
 
 
 def num_audio_positions(num_samples: int) -> int:
-    """How many audio positions `num_samples` become: mel frames, a convolution of stride 2, a pooling of 2."""
+    """How many audio positions `num_samples` become: mel frames, a convolution of stride 2, a pooling of 2.
+
+    Exact for Qwen2-Audio and Qwen2.5-Omni; for other families an estimate that only grows with the audio, which is
+    enough to sort by. How many there are is what `encode` gives.
+    """
     num_frames = -(-num_samples // MEL_HOP_SAMPLES)
     return max(0, ((num_frames - 1) // 2 + 1 - 2) // 2 + 1)
+
+
+def _hear_together(loaded: LoadedModel, clips: Sequence[AudioClip]) -> list[Tensor]:
+    mel, num_frames = _mel(loaded, clips)
+    tower = getattr(loaded.model.model, loaded.info.family.encoder_module)
+    projector = getattr(loaded.model.model, str(loaded.info.family.projector_module))
+    num_inner, num_pooled = tower._get_feat_extract_output_lengths(num_frames)  # (batch,) each
+    embeddings = projector(encode_audio_part(tower, mel, num_inner))  # (batch, positions, width)
+    return [row[:count].clone() for row, count in zip(embeddings, num_pooled.tolist(), strict=True)]
 
 
 def _mel(loaded: LoadedModel, clips: Sequence[AudioClip]) -> tuple[Tensor, Tensor]:
@@ -112,7 +132,7 @@ def _mel(loaded: LoadedModel, clips: Sequence[AudioClip]) -> tuple[Tensor, Tenso
     return mel, features["attention_mask"].to(loaded.device).sum(-1)
 
 
-def _encode_audio_part(tower: Any, mel: Tensor, num_inner: Tensor) -> Tensor:
+def encode_audio_part(tower: Any, mel: Tensor, num_inner: Tensor) -> Tensor:
     """The encoder's own forward over the longest clip's positions instead of the whole window.
 
     Equal because a position sees, besides the unmasked positions, only its neighbours in the two convolutions.

@@ -6,6 +6,7 @@ Only safetensors and only declared families are loaded; code that comes with a m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,12 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from safetensors import SafetensorError
 
 from lalm import hub
-from lalm.adapters import Adapters
+from lalm.adapters import Adapters, merge_own_adapter
 from lalm.errors import ModelError
-from lalm.families import MEL_FRAMES_PER_SECOND, Family, family_of
+from lalm.families import Family, family_of
 from lalm.model_files import check_directory, check_file_names, directory_digest, read_json
 
 SAMPLE_RATE_HZ = 16_000
+SAMPLES_PER_ENCODER_POSITION = 320
+"""A Whisper encoder's stride before pooling: two mel frames of 10 ms."""
 
 
 class ModelConfig(BaseModel):
@@ -73,6 +76,20 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HearingProcessor:
+    """The audio side of a processor: its picture side, which would need torchvision, is never loaded."""
+
+    family: Family
+    feature_extractor: Any
+    tokenizer: Any
+    chat_template: str
+
+    def apply_chat_template(self, conversation: list[dict[str, Any]], **options: Any) -> Any:
+        """The tokenizer's own, over the processor's template."""
+        return self.tokenizer.apply_chat_template(conversation, chat_template=self.chat_template, **options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
     """A model in eval mode with its processor, and the adapters it may wear (`adapters.wear(None)`: the bare model)."""
 
@@ -118,18 +135,17 @@ def load_model(config: ModelConfig) -> LoadedModel:
 
 def load_processor(info: ModelInfo, config: ModelConfig) -> Any:
     """The inspected model's processor alone, without its weights: enough to build prompts."""
+    _check_packages(info)
     directory = info.directory or hub.download(config.path, info.digest, without_weights=True)
     try:
-        processor = transformers.AutoProcessor.from_pretrained(directory, trust_remote_code=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        if info.family.processor_class is None:
+            processor = _hearing_processor(info.family, directory)
+        else:
+            processor = transformers.AutoProcessor.from_pretrained(directory, trust_remote_code=False)
+    except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
         raise ModelError(f"model {info.name}: its processor cannot be loaded ({error})") from error
-    features = processor.feature_extractor
-    if features.n_samples != info.window_samples or features.sampling_rate != SAMPLE_RATE_HZ:
-        raise ModelError(
-            f"model {info.name}: its feature extractor takes {features.n_samples} samples at "
-            f"{features.sampling_rate} Hz but its encoder {info.window_samples} at {SAMPLE_RATE_HZ} Hz; "
-            "set chunk_length to the encoder's window"
-        )
+    if processor.feature_extractor is not None:
+        _check_features(info, processor.feature_extractor)
     return processor
 
 
@@ -161,23 +177,74 @@ def _info(name: str, directory: Path | None, digest: str, settings: dict[str, ob
 
 
 def _window_samples(name: str, family: Family, settings: dict[str, object]) -> int:
+    longest = int(family.max_audio_s * SAMPLE_RATE_HZ)
     audio = settings.get("audio_config")
-    positions = audio.get("max_source_positions", 1500) if isinstance(audio, dict) else 1500
+    if not family.window_in_config or not isinstance(audio, dict):
+        return longest
+    positions = audio.get("max_source_positions", longest // SAMPLES_PER_ENCODER_POSITION)
     if not isinstance(positions, int) or positions < 1:
         raise ModelError(
             f"model {name}: audio_config.max_source_positions must be a positive int, got {positions!r}"
         )
-    return positions * family.mel_frames_per_position * SAMPLE_RATE_HZ // MEL_FRAMES_PER_SECOND
+    return positions * SAMPLES_PER_ENCODER_POSITION
+
+
+def _hearing_processor(family: Family, directory: Path) -> HearingProcessor:
+    """The parts that hear; a family that transformers cannot run needs no features, only prompts."""
+    settings, _ = transformers.ProcessorMixin.get_processor_dict(directory)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
+    extractor = None
+    if family.model_class is not None:
+        extractor = transformers.AutoFeatureExtractor.from_pretrained(directory, trust_remote_code=False)
+    return HearingProcessor(
+        family=family,
+        feature_extractor=extractor,
+        tokenizer=tokenizer,
+        chat_template=settings.get("chat_template") or tokenizer.get_chat_template(),
+    )
+
+
+def _check_packages(info: ModelInfo) -> None:
+    missing = [name for name in info.family.needs if find_spec(name) is None]
+    if missing:
+        raise ModelError(
+            f"model {info.name}: {info.family.name} needs {' and '.join(missing)}, which simulsa does not install: "
+            f"pip install {' '.join(missing)}"
+        )
+
+
+def _check_features(info: ModelInfo, features: Any) -> None:
+    if features.sampling_rate != SAMPLE_RATE_HZ:
+        raise ModelError(
+            f"model {info.name}: its feature extractor takes {features.sampling_rate} Hz, but audio is "
+            f"{SAMPLE_RATE_HZ} Hz everywhere in simulsa; a model of this kind cannot be used"
+        )
+    if info.family.window_in_config and features.n_samples != info.window_samples:
+        raise ModelError(
+            f"model {info.name}: its feature extractor takes {features.n_samples} samples but its encoder "
+            f"{info.window_samples}; set chunk_length to the encoder's window"
+        )
 
 
 def _load_weights(info: ModelInfo, dtype: torch.dtype) -> Any:
     directory = local_directory(info)
-    model_class = getattr(transformers, info.family.model_class)
+    model_class = getattr(transformers, str(info.family.model_class), None)
+    if model_class is None:
+        raise ModelError(
+            f"model {info.name}: transformers {transformers.__version__} has no class for {info.family.name}, and the "
+            "code that comes with its weights is never run (model.trust_remote_code is always false); take a model of "
+            "another family, or, where you trust that code, start a vLLM server with --trust-remote-code yourself and "
+            "name it as engine.kind vllm-server"
+        )
     try:
         model, report = model_class.from_pretrained(
-            directory, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            directory,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(f"model {info.name}: its weights cannot be loaded ({error})") from error
     missing = sorted(report["missing_keys"])
     if missing:
@@ -185,4 +252,6 @@ def _load_weights(info: ModelInfo, dtype: torch.dtype) -> Any:
             f"model {info.name}: {len(missing)} weights are missing from its files, e.g. {missing[0]}; "
             "the directory is damaged or of another architecture"
         )
+    if info.family.own_adapter is not None and getattr(model.config, "has_lora_adapter", True):
+        merge_own_adapter(info.name, info.family, model, directory)
     return model

@@ -9,12 +9,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from lalm.errors import EngineError
 from lalm.families import FAMILIES, Family
 from lalm.languages import language_name
-from lalm.loading import LoadedModel, ModelConfig
+from lalm.loading import HearingProcessor, LoadedModel, ModelConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +38,7 @@ def build_prompt(source: LoadedModel | Any, config: ModelConfig, src_lang: str, 
     processor = source.processor if isinstance(source, LoadedModel) else source
     family = source.info.family if isinstance(source, LoadedModel) else _family_of_processor(processor)
     instruction = config.instruction.format(src=language_name(src_lang), tgt=language_name(tgt_lang))
-    rendered = _render(processor, instruction)
-    ids = tuple(processor.tokenizer(rendered, add_special_tokens=False)["input_ids"])
+    ids = (family.render or partial(_render, family))(processor, instruction)
     audio_id = audio_token_id(processor.tokenizer, family)
     if ids.count(audio_id) != 1:
         raise EngineError(
@@ -80,7 +80,9 @@ def audio_token_id(tokenizer: Any, family: Family) -> int:
 
 def text_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
     """The token ids of a corpus's text, nothing added; a turn end or placeholder spelled out in it stays plain text."""
-    return tuple(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+    # Mistral's tokenizer never reads a special token from text, and knows no option for it.
+    plain = {} if type(tokenizer).__name__ == "MistralCommonBackend" else {"split_special_tokens": True}
+    return tuple(tokenizer(text, add_special_tokens=False, **plain)["input_ids"])
 
 
 def decode(tokenizer: Any, ids: Sequence[int]) -> str:
@@ -89,14 +91,22 @@ def decode(tokenizer: Any, ids: Sequence[int]) -> str:
     return str(text)
 
 
-def _render(processor: Any, instruction: str) -> str:
-    turn = {"role": "user", "content": [{"type": "audio"}, {"type": "text", "text": instruction}]}
-    return str(processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False))
+def _render(family: Family, processor: Any, instruction: str) -> tuple[int, ...]:
+    """The ids of the processor's chat template, with what its processor puts around the audio."""
+    parts = [{"type": "audio"}, {"type": "text", "text": instruction}]
+    content = family.audio_token + instruction if family.audio_in_text else parts
+    text = processor.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    )
+    text = text.replace(family.audio_token, family.placeholder.format(audio=family.audio_token))
+    return tuple(processor.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def _family_of_processor(processor: Any) -> Family:
+    if isinstance(processor, HearingProcessor):
+        return processor.family
     kind = type(processor).__name__
     for family in FAMILIES.values():
-        if kind == family.model_class.replace("ForConditionalGeneration", "Processor"):
+        if kind == family.processor_class:
             return family
     raise EngineError(f"{kind} is the processor of no declared family (declared: {', '.join(FAMILIES)})")

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from lalm.batching import Request, answer_ids, batches, chunks, refuse
-from lalm.decoding import Decoder, Row
+from lalm.decoding import Decoder, LanguageModel, Row
 from lalm.encodings import AudioEncodings
 from lalm.engine import Failure, GenerateRequest, Generation, Score, ScoreRequest
 from lalm.errors import EngineError
@@ -36,9 +36,8 @@ class TransformersEngine:
         self._encodings = encodings or AudioEncodings()
         self._audio_id = audio_token_id(loaded.tokenizer, family)
         self._stop_ids = frozenset(stop_ids(loaded.tokenizer, family))
-        self._decoder = Decoder(
-            getattr(loaded.model.model, family.decoder_module), loaded.model.lm_head, loaded.device
-        )
+        self._language_model = LanguageModel(loaded)
+        self._decoder = Decoder(self._language_model)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -103,7 +102,8 @@ class TransformersEngine:
             request,
             window_samples=self.window_samples,
             audio_id=self._audio_id,
-            vocab_size=self._loaded.model.lm_head.out_features,
+            vocab_size=self._language_model.vocab_size,
+            min_samples=self._loaded.info.family.min_samples,
         )
 
     def _generate_batch(self, batch: list[GenerateRequest], encoder_key: str) -> list[Generation | Failure]:

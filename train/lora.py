@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,25 +64,36 @@ def lora_attached(loaded: LoadedModel, config: FinetuneConfig, seed: int) -> Ite
 
 def _wrap(loaded: LoadedModel, config: FinetuneConfig, seed: int) -> Any:
     """Only LoRA's own dropout trains; the base model's stays off, so that encodings may be reused."""
-    targets = config.target_modules
+    targets = _targets(loaded, config)
     settings = LoraConfig(
         r=config.lora_r,
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
-        target_modules=loaded.info.family.lora_target_regex() if targets is None else list(targets),
+        target_modules=targets,
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:
             wrapper = get_peft_model(loaded.model, settings)
         except ValueError as error:
-            raise TrainError(f"finetune.target_modules={targets} fits no module ({error})") from error
+            raise TrainError(
+                f"finetune.target_modules={config.target_modules} fits no module ({error})"
+            ) from error
     wrapper.eval()
     for module in wrapper.modules():
         if isinstance(module, BaseTunerLayer):
             module.train()
             module.get_base_layer().eval()
     return wrapper
+
+
+def _targets(loaded: LoadedModel, config: FinetuneConfig) -> str | list[str]:
+    if config.target_modules is not None:
+        return list(config.target_modules)
+    pattern = loaded.info.family.lora_target_regex()
+    if not loaded.info.family.lora_by_name:
+        return pattern
+    return [name for name, _ in loaded.model.named_modules() if re.fullmatch(pattern, name)]
 
 
 def _jsonable(value: object) -> object:

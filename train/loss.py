@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lalm.encodings import AudioEncodings, num_audio_positions
+from lalm.decoding import LanguageModel
+from lalm.encodings import AudioEncodings, hear, num_audio_positions
+from lalm.engine import AudioClip
 from lalm.loading import SAMPLE_RATE_HZ, LoadedModel
 from lalm.prompts import Prompt, audio_token_id
 from train.data import TrainingExample
@@ -37,10 +38,11 @@ class Batch:
     audio_lengths: tuple[int, ...]
 
 
-def collate(examples: Sequence[TrainingExample], prompt: Prompt, audio_id: int) -> Batch:
-    """Lay examples out in one tensor each for ids, mask and labels."""
+def collate(
+    examples: Sequence[TrainingExample], prompt: Prompt, audio_id: int, lengths: Sequence[int]
+) -> Batch:
+    """Lay examples out in one tensor each for ids, mask and labels; `lengths` are their audio positions."""
     start = prompt.ids.index(audio_id)
-    lengths = tuple(num_audio_positions(len(example.clip.waveform)) for example in examples)
     rows = [
         (*prompt.ids[:start], *(audio_id,) * length, *prompt.ids[start + 1 :], *example.target_ids[:-1])
         for example, length in zip(examples, lengths, strict=True)
@@ -53,7 +55,9 @@ def collate(examples: Sequence[TrainingExample], prompt: Prompt, audio_id: int) 
         ids[i, : len(row)] = torch.tensor(row)
         mask[i, : len(row)] = 1
         labels[i, len(row) - len(example.target_ids) : len(row)] = torch.tensor(example.target_ids)
-    return Batch(ids=ids, mask=mask, labels=labels, audio_starts=(start,) * len(rows), audio_lengths=lengths)
+    return Batch(
+        ids=ids, mask=mask, labels=labels, audio_starts=(start,) * len(rows), audio_lengths=tuple(lengths)
+    )
 
 
 def summed_loss(
@@ -65,42 +69,46 @@ def summed_loss(
 ) -> Tensor:
     """Cross-entropy summed over loss-bearing tokens, a scalar; `encodings=None` trains through the encoder."""
     audio_id = audio_token_id(loaded.tokenizer, loaded.info.family)
-    batch = collate(examples, prompt, audio_id)
-    if encodings is None:
-        hidden = _through_encoder(loaded, batch, examples)
+    language_model = LanguageModel(loaded)
+    clips = [example.clip for example in examples]
+    if encodings is None and loaded.info.family.hear is None:
+        batch = collate(examples, prompt, audio_id, [num_audio_positions(len(c.waveform)) for c in clips])
+        hidden = _through_whole_window(loaded, batch, clips)
     else:
-        hidden = _from_encodings(loaded, batch, examples, encodings)
+        audio = hear(loaded, clips) if encodings is None else _recalled(loaded, clips, encodings)
+        batch = collate(examples, prompt, audio_id, [len(positions) for positions in audio])
+        hidden = _hidden(language_model, batch, audio)
     labels = batch.labels.to(loaded.device)
     at_labels = labels != IGNORED  # (batch, positions)
-    logits = loaded.model.lm_head(hidden[at_labels]).float()  # (loss-bearing tokens, vocabulary)
+    logits = language_model.logits(hidden[at_labels])  # (loss-bearing tokens, vocabulary)
     return functional.cross_entropy(logits, labels[at_labels], reduction="sum")
 
 
-def _from_encodings(
-    loaded: LoadedModel, batch: Batch, examples: Sequence[TrainingExample], encodings: AudioEncodings
-) -> Tensor:
-    """Hidden states (batch, positions, width) over audio that the frozen encoder has seen once.
+def _recalled(loaded: LoadedModel, clips: Sequence[AudioClip], encodings: AudioEncodings) -> list[Tensor]:
+    """What the frozen encoder made of the clips, shapes (positions, width).
 
     Each clip is encoded alone: in a batch its last bits would depend on which neighbours the cache still lacked,
     and a resumed run would part from an unbroken one.
     """
-    language_model: Any = getattr(loaded.model.model, loaded.info.family.decoder_module)
     with torch.autocast(loaded.device.type, enabled=False):  # others read these encodings too
-        audio = encodings.get_batch(loaded, [example.clip for example in examples], alone=True)
-    embeddings = language_model.get_input_embeddings()(batch.ids.to(loaded.device))
+        audio = encodings.get_batch(loaded, clips, alone=True)
+    return [positions.clone() for positions in audio]  # autograd takes no tensor of inference mode
+
+
+def _hidden(language_model: LanguageModel, batch: Batch, audio: Sequence[Tensor]) -> Tensor:
+    """Hidden states (batch, positions, width) with the audio where its placeholders stand."""
+    embeddings, told = language_model.embed(batch.ids.to(language_model.device))
     for i, (start, length) in enumerate(zip(batch.audio_starts, batch.audio_lengths, strict=True)):
-        # Encodings come from inference mode: autograd takes only a copy of them.
-        embeddings[i, start : start + length] = audio[i].clone().to(embeddings.dtype)
-    hidden: Tensor = language_model(
-        inputs_embeds=embeddings, attention_mask=batch.mask.to(loaded.device), use_cache=False
-    ).last_hidden_state
-    return hidden
+        embeddings[i, start : start + length] = audio[i].to(embeddings.dtype)
+    return language_model.hidden(
+        embeddings, told, attention_mask=batch.mask.to(language_model.device), use_cache=False
+    )
 
 
-def _through_encoder(loaded: LoadedModel, batch: Batch, examples: Sequence[TrainingExample]) -> Tensor:
-    """Hidden states (batch, positions, width) with gradients into encoder and projector."""
+def _through_whole_window(loaded: LoadedModel, batch: Batch, clips: Sequence[AudioClip]) -> Tensor:
+    """Hidden states (batch, positions, width) of Qwen2-Audio's own forward, with gradients into the encoder."""
     features = loaded.processor.feature_extractor(
-        [example.clip.waveform for example in examples],
+        [clip.waveform for clip in clips],
         sampling_rate=SAMPLE_RATE_HZ,
         padding="max_length",
         return_attention_mask=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -106,10 +108,21 @@ def test_an_adapter_of_the_encoder_gets_its_own_encodings(
 
 
 def test_the_digest_is_of_content_not_of_place(adapter: Path, other: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = Path(shutil.copytree(adapter, tmp_path / "copy"))
     assert adapter_digest(copy) == adapter_digest(adapter) != adapter_digest(other)
+
+
+def test_an_adapters_weights_are_read_once_for_its_digest_and_again_when_they_change(
+    adapter: Path, other: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(adapter, tmp_path / "copy"))
+    weights = copy / "adapter_model.safetensors"
+    first, time_ns = adapter_digest(copy), weights.stat().st_mtime_ns
+    weights.write_bytes((other / weights.name).read_bytes())
+    os.utime(weights, ns=(time_ns, time_ns))
+    assert adapter_digest(copy) == first  # the same place, size and time: not read again
+    os.utime(weights, ns=(time_ns, time_ns + 1_000_000))
+    assert adapter_digest(copy) == adapter_digest(other)
 
 
 def test_a_directory_without_adapter_is_refused(tmp_path: Path, loaded: LoadedModel) -> None:

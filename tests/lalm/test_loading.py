@@ -10,11 +10,13 @@ import pytest
 import torch
 from huggingface_hub import constants
 from pydantic import ValidationError
+from transformers.utils import is_timm_available
 
 from lalm import hub
 from lalm.errors import ModelError
 from lalm.loading import LoadedModel, ModelConfig, choose_device, inspect_model, load_model, load_processor
 from lalm.transformers_engine import TransformersEngine, engine_identity
+from tests.support.families import SAMPLES, stand_ins
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def test_a_missing_tokenizer_or_processor_is_named(copy: Path, file: str, part: 
 
 def test_an_undeclared_family_is_refused_with_the_declared_ones(copy: Path) -> None:
     edit_config(copy, model_type="whisper")
-    with pytest.raises(ModelError, match=r"'whisper'.*declared: qwen2_audio.*lalm/families\.py"):
+    with pytest.raises(ModelError, match=r"'whisper'.*Qwen2-Audio \(qwen2_audio\).*lalm/families/"):
         inspect_model(config(copy))
 
 
@@ -144,6 +146,17 @@ def test_an_existing_directory_is_never_taken_for_a_hub_id(
     assert not hub.is_hub_id(relative)
     assert hub.is_hub_id("Qwen/Qwen2-Audio-7B-Instruct")
     assert inspect_model(config(relative)).window_samples == 64_000
+
+
+@pytest.mark.skipif(is_timm_available(), reason="timm is installed")
+def test_a_family_that_lacks_a_package_says_which(tmp_path: Path) -> None:
+    with stand_ins():
+        SAMPLES["gemma3n"].build(tmp_path)
+
+    with pytest.raises(
+        ModelError, match=r"Gemma 3n needs timm and torchvision.*pip install timm torchvision"
+    ):
+        load_model(config(tmp_path))
 
 
 def test_remote_code_cannot_be_trusted() -> None:

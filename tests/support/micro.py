@@ -44,8 +44,14 @@ TURN_END_GAIN = 1.3
 """Some turns end within ten tokens and others run into a cap, so that tests meet both."""
 
 
-def train_tokenizer(texts: tuple[str, ...] = GERMAN, vocab_size: int = 448) -> PreTrainedTokenizerFast:
-    """A byte-level BPE with Qwen2's word splitting and special tokens, trained on `texts`."""
+def train_tokenizer(
+    texts: tuple[str, ...] = GERMAN,
+    vocab_size: int = 448,
+    *,
+    special: tuple[str, ...] = SPECIAL_TOKENS,
+    turn_end: str = "<|im_end|>",
+) -> PreTrainedTokenizerFast:
+    """A byte-level BPE with Qwen2's word splitting, trained on `texts`; `special` has its padding first."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -56,16 +62,16 @@ def train_tokenizer(texts: tuple[str, ...] = GERMAN, vocab_size: int = 448) -> P
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=[AddedToken(token, special=True) for token in SPECIAL_TOKENS],
+        special_tokens=[AddedToken(token, special=True) for token in special],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        additional_special_tokens=list(SPECIAL_TOKENS[1:]),
+        eos_token=turn_end,
+        pad_token=special[0],
+        additional_special_tokens=list(special[1:]),
     )
 
 
@@ -78,7 +84,7 @@ def random_micro_lalm(directory: Path, seed: int = 0, window_s: int = 4) -> Path
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Qwen2AudioForConditionalGeneration(_config(tokenizer, window_s))
-        _spread(model)
+        spread(model)
         model.lm_head.weight.data[tokenizer.convert_tokens_to_ids("<|im_end|>")] *= TURN_END_GAIN
     model.save_pretrained(directory)
     features = WhisperFeatureExtractor(
@@ -128,7 +134,7 @@ def _config(tokenizer: PreTrainedTokenizerFast, window_s: int) -> Qwen2AudioConf
     )
 
 
-def _spread(model: torch.nn.Module) -> None:
+def spread(model: torch.nn.Module) -> None:
     """Scale the weights so that attention and outputs vary with the input instead of staying near uniform."""
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2:

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from augment.audio import pcm_digest
-from lalm.encodings import AudioEncodings
+from lalm.encodings import AudioEncodings, num_audio_positions
 from lalm.engine import AudioClip
 from lalm.loading import LoadedModel
 from lalm.prompts import Prompt, audio_token_id, text_ids
 from tests.support.micro import random_waveform
 from train.data import TrainingExample
-from train.loss import IGNORED, collate, summed_loss
+from train.loss import IGNORED, Batch, collate, summed_loss
 
 TEXTS = ("Wir werden morgen", "", "Der Mann kauft heute zwei Äpfel.")
 
@@ -33,14 +33,15 @@ def example(loaded: LoadedModel, prompt: Prompt, text: str, num_samples: int) ->
     )
 
 
-def audio_id(loaded: LoadedModel) -> int:
-    return audio_token_id(loaded.tokenizer, loaded.info.family)
+def laid_out(loaded: LoadedModel, prompt: Prompt, examples: list[TrainingExample]) -> Batch:
+    lengths = [num_audio_positions(len(item.clip.waveform)) for item in examples]
+    return collate(examples, prompt, audio_token_id(loaded.tokenizer, loaded.info.family), lengths)
 
 
 def test_labels_are_the_target_and_its_turn_end_and_nothing_else(
     loaded: LoadedModel, prompt: Prompt, examples: list[TrainingExample]
 ) -> None:
-    batch = collate(examples, prompt, audio_id(loaded))
+    batch = laid_out(loaded, prompt, examples)
 
     for labels, item in zip(batch.labels, examples, strict=True):
         assert labels[labels != IGNORED].tolist() == list(item.target_ids)
@@ -50,7 +51,7 @@ def test_labels_are_the_target_and_its_turn_end_and_nothing_else(
 def test_an_empty_target_has_exactly_one_loss_bearing_token(
     loaded: LoadedModel, prompt: Prompt, examples: list[TrainingExample]
 ) -> None:
-    labels = collate(examples, prompt, audio_id(loaded)).labels[1]
+    labels = laid_out(loaded, prompt, examples).labels[1]
 
     assert labels[labels != IGNORED].tolist() == [prompt.stop_ids[0]]
 
@@ -58,7 +59,7 @@ def test_an_empty_target_has_exactly_one_loss_bearing_token(
 def test_each_label_is_the_token_that_follows_its_position(
     loaded: LoadedModel, prompt: Prompt, examples: list[TrainingExample]
 ) -> None:
-    batch = collate(examples, prompt, audio_id(loaded))
+    batch = laid_out(loaded, prompt, examples)
 
     for ids, mask, labels in zip(batch.ids, batch.mask, batch.labels, strict=True):
         length = int(mask.sum())
