@@ -54,7 +54,9 @@ def build(session: Session) -> Manifest:
         assemble_dataset_shard.submit(ws, cut, target, i, provenance, config.dataset)
         for i, (cut, target) in enumerate(zip(cuts, targets, strict=True))
     ]
-    finished = [shard.result() for shard in shards]
+    *_, finished = [
+        [part.result() for part in stage] for stage in (cuts, targets, shards)
+    ]  # first error first
     draws = config.truncate.draws_per_utterance
     return join_shards.submit(ws, selection, finished, provenance, draws, config.dataset).result()
 

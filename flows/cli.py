@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from typing import NoReturn
 
@@ -15,15 +14,14 @@ from cyclopts import CycloptsError
 
 from flows.commands import pipeline, results, setup  # noqa: F401 - importing registers the commands
 from flows.commands.common import app
+from flows.interrupt import install
 from lalm.errors import SimulsaError
 
 
 def main() -> None:
     """Run the command line; an error that the user can mend is one message and exit code 2, never a traceback."""
     _quiet_libraries()
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(143)
-    )  # leave through the exits that stop what was started
+    install()
     arguments = sys.argv[1:]
     try:
         app(arguments, exit_on_error=False, print_error=False)

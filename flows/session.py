@@ -14,6 +14,7 @@ from augment.corpora import Corpus, open_corpus
 from flows.config import RunConfig, dump_config
 from flows.console import ConsoleReporter
 from flows.demo_inputs import DemoInputs, prepare_demo
+from flows.interrupt import STOPPING
 from lalm.prompts import Prompt
 from tasks.store import Manifest, Store, StoreError
 from tasks.workspace import Workspace
@@ -61,6 +62,7 @@ def session_for(config: RunConfig, *, read_only: bool = False) -> Iterator[Sessi
             seed=resolved.seed,
             workers=resolved.workers,
             reporter=reporter,
+            stopping=STOPPING,
         )
         session = Session(config=resolved, workspace=workspace, demo=demo)
         _check(session)

@@ -17,6 +17,7 @@ import torch
 from lalm.encodings import AudioEncodings
 from lalm.engine import Engine
 from lalm.engine_config import EngineConfig
+from lalm.errors import EngineError
 from lalm.loading import LoadedModel, ModelConfig, ModelInfo, choose_device, load_model
 from lalm.transformers_engine import TransformersEngine, engine_identity
 from lalm.vllm.opening import open_vllm, vllm_identity
@@ -34,6 +35,7 @@ class Accelerator:
         self._lock = threading.RLock()
         self._loaded: LoadedModel | None = None
         self._engine: Engine | None = None
+        self._failure: EngineError | None = None
         self.encodings = AudioEncodings()  # shared by all stages, systems and chunk sizes
 
     @property
@@ -68,11 +70,18 @@ class Accelerator:
     def engine(self, info: ModelInfo, processor: Any, waiting: Waiting) -> Engine:
         """The configured engine, opened at first use; the weights are dropped first where it has its own.
 
-        `waiting` is told the seconds that a start takes.
+        `waiting` is told the seconds that a start takes. What could not be opened once is not tried again: each
+        shard would wait for it.
         """
         with self._lock:
+            if self._failure is not None:
+                raise self._failure
             if self._engine is None:
-                self._engine = self._open(info, processor, waiting)
+                try:
+                    self._engine = self._open(info, processor, waiting)
+                except EngineError as error:
+                    self._failure = error
+                    raise
             return self._engine
 
     def close(self) -> None:

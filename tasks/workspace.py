@@ -15,6 +15,7 @@ from typing import Any
 from lalm.encodings import AudioEncodings
 from lalm.engine import Engine
 from lalm.engine_config import EngineConfig
+from lalm.errors import SimulsaError
 from lalm.loading import LoadedModel, ModelConfig, ModelInfo, inspect_model, load_processor
 from lalm.on_demand import OnDemandEngine
 from lalm.prompts import Prompt, build_prompt
@@ -24,6 +25,10 @@ from tasks.fingerprints import FileDigests
 from tasks.journal import FileJournal
 from tasks.reporting import Progress, Reporter, SilentReporter, StageClock
 from tasks.store import Store, fingerprint
+
+
+class StoppedError(SimulsaError):
+    """Work that ended early because its run was told to stop."""
 
 
 class Workspace:
@@ -38,12 +43,14 @@ class Workspace:
         seed: int,
         workers: int = 2,
         reporter: Reporter | None = None,
+        stopping: threading.Event | None = None,
     ) -> None:
         self.store = store
         self.model = model
         self.seed = seed
         self.slots = threading.BoundedSemaphore(workers)
         self.reporter: Reporter = reporter or SilentReporter()
+        self.stopping = stopping or threading.Event()
         self.clock = StageClock()
         self.digests = FileDigests(store.root / "fingerprints.jsonl")
         self.accelerator = Accelerator(engine, model, store.root / "logs")
@@ -116,11 +123,12 @@ class Workspace:
     def _open_engine(self) -> Engine:
         """Open the engine; the part that waits for it shows the seconds it waits."""
         stage, part = self._local.part  # of this thread: servers are started by others
-        return self.accelerator.engine(
-            self.info,
-            self._processor,
-            lambda seconds: self.reporter.waiting(stage, part, f"starting the engine, {seconds:.0f} s"),
-        )
+
+        def waiting(seconds: float) -> None:
+            self._go_on()
+            self.reporter.waiting(stage, part, f"starting the engine, {seconds:.0f} s")
+
+        return self.accelerator.engine(self.info, self._processor, waiting)
 
     def begin(self, stage: str) -> str:
         """Announce the next part of a stage and return its label; one thread works on one part."""
@@ -131,9 +139,18 @@ class Workspace:
         return str(number)
 
     def progress(self) -> Progress:
-        """A progress callback for the part that this thread began."""
+        """A progress callback for the part that this thread began; it raises StoppedError once the run is to stop."""
         stage, part = self._local.part
-        return lambda done, total: self.reporter.advanced(stage, part, done, total)
+
+        def advance(done: int, total: int) -> None:
+            self._go_on()
+            self.reporter.advanced(stage, part, done, total)
+
+        return advance
+
+    def _go_on(self) -> None:
+        if self.stopping.is_set():
+            raise StoppedError("the run was told to stop; the same command continues from what is finished")
 
     def requests(self) -> dict[str, int]:
         """How many model requests were issued and how many were read back from records."""

@@ -6,9 +6,7 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from tests.support.command import Simulsa, issued_twice, texts
+
 pytestmark = pytest.mark.slow
 
 STAGES = ["select", "truncate", "generate", "assemble", "dataset", "finetune", "stream", "score"]
-
-
-class Simulsa:
-    """The command line in a directory of its own."""
-
-    def __init__(self, home: Path) -> None:
-        self.outputs = home / "outputs"
-        self.env = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-        self.env |= {"PREFECT_HOME": str(home / "prefect"), "HF_HUB_OFFLINE": "1"}
-        self._corpus = home / "corpus"
-
-    def arguments(self, *arguments: str, outputs: Path | None = None) -> list[str]:
-        paths = [f"outputs={outputs or self.outputs}", f"corpus.root={self._corpus}"]
-        sets = [part for path in paths for part in ("--set", path)]
-        return [sys.executable, "-m", "flows.cli", *arguments, *sets]
-
-    def __call__(self, *arguments: str, outputs: Path | None = None) -> dict[str, Any]:
-        command = self.arguments(*arguments, "--json", outputs=outputs)
-        done = subprocess.run(command, check=False, capture_output=True, text=True, env=self.env)
-        assert done.returncode == 0, done.stderr[-3000:]
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +98,7 @@ def test_other_batch_size_and_worker_count_give_the_same_rows(
     other = simulsa(
         "build", "tiny", "--set", "engine.batch_size=3", "--set", "workers=1", outputs=simulsa.outputs / "b"
     )
-    assert _texts(first) == _texts(other)
+    assert texts(first) == texts(other)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -139,28 +117,10 @@ def test_killed_run_resumes_to_equal_bytes_and_repeats_no_recorded_request(
     assert resumed["dataset"]["digest"] == first["dataset"]["digest"]
     assert resumed["curves"] == first["curves"]
     assert sum(stage["cached"] for stage in resumed["stages"]) >= 3
-    assert _issued_twice(outputs) == 0
-
-
-def _texts(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    columns = ["id", "partial_text", "kept_ratio", "accepted_tokens"]
-    shards = sorted((Path(summary["dataset"]["path"]) / "data").glob("*.parquet"))
-    return [
-        row
-        for shard in shards
-        for row in pq.read_table(shard, columns=columns, partitioning=None).to_pylist()
-    ]
+    assert issued_twice(outputs) == 0
 
 
 def _wait_for(process: subprocess.Popen[bytes], objects: Path, parts: int) -> None:
     """Until so many stage outputs exist; the moment of the kill then depends on progress, not on speed."""
     while process.poll() is None and len(list(objects.glob("*/manifest.json"))) < parts:
         time.sleep(0.02)
-
-
-def _issued_twice(outputs: Path) -> int:
-    keys: Counter[str] = Counter()
-    for path in (outputs / "store" / "records").rglob("*.jsonl"):
-        lines = path.read_text().splitlines(keepends=True)
-        keys.update(json.loads(line)["key"] for line in lines if line.endswith("\n"))
-    return sum(count - 1 for count in keys.values())
