@@ -54,6 +54,12 @@ def hub_name(license: str) -> str:
     return "unknown" if name in ("", "unknown") else "other"
 
 
+def card_licence(license: str) -> dict[str, str]:
+    """The licence keys of a card's YAML block; a licence without an identifier is named in full."""
+    name = hub_name(license)
+    return {"license": name, "license_name": license} if name == "other" else {"license": name}
+
+
 def _rank(license: str) -> int:
     if forbids_derivatives(license):
         return len(_STRICTNESS) + 1

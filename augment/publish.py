@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from augment.atomic import file_sha256, flush_to_disk, flush_tree
 from augment.card import write_card
 from augment.examples import SimulExample
@@ -37,17 +35,6 @@ class PublishError(SimulsaError):
     """A dataset that must not or cannot be published."""
 
 
-class PublishConfig(BaseModel):
-    """What may leave the machine."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    audio: bool | None = Field(
-        default=None,
-        description="Publish the kept audio: true, false, or null to let the licence decide.",
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishResult:
     """What a publication did: `unchanged` when the target already held exactly this."""
@@ -62,11 +49,14 @@ class PublishResult:
 
 
 def publish_to_directory(
-    dataset_dir: Path, target: Path, config: PublishConfig | None = None, *, dry_run: bool = False
+    dataset_dir: Path, target: Path, *, audio: bool | None = None, dry_run: bool = False
 ) -> PublishResult:
-    """Verify the dataset, stage it beside `target`, and put it in place by one rename."""
+    """Verify the dataset, stage it beside `target`, and put it in place by one rename.
+
+    `audio` says whether the kept audio goes along; None lets the licence decide.
+    """
     manifest = verify_dataset(dataset_dir)
-    audio, reason = audio_decision(manifest, config or PublishConfig())
+    audio, reason = audio_decision(manifest, audio)
     _refuse_overlap(dataset_dir, target)
     with _staging(target, dry_run=dry_run) as staging:
         published = stage_copy(dataset_dir, staging, manifest, audio=audio)
@@ -89,7 +79,7 @@ def publish_to_directory(
     return result
 
 
-def audio_decision(manifest: DatasetManifest, config: PublishConfig) -> tuple[bool, str]:
+def audio_decision(manifest: DatasetManifest, wanted: bool | None) -> tuple[bool, str]:
     """Whether the audio may leave, and why; raise PublishError when nothing may."""
     if forbids_derivatives(manifest.license):
         raise PublishError(
@@ -98,21 +88,24 @@ def audio_decision(manifest: DatasetManifest, config: PublishConfig) -> tuple[bo
         )
     if manifest.audio == "referenced":
         return False, "the dataset holds no audio"
-    if config.audio is not None:
-        return config.audio, f"publish.audio is {str(config.audio).lower()}"
+    if wanted is not None:
+        return wanted, f"publish.audio is {str(wanted).lower()}"
     allowed = allows_audio(manifest.license)
     knowledge = "known" if allowed else "not known"
     return allowed, f"the licence {manifest.license!r} is {knowledge} to allow sharing audio"
 
 
 def stage_copy(
-    dataset_dir: Path, staging: Path, manifest: DatasetManifest, *, audio: bool
+    dataset_dir: Path, staging: Path, manifest: DatasetManifest, *, audio: bool, link: bool = False
 ) -> DatasetManifest:
-    """Write the publishable copy into an empty directory, its manifest last."""
+    """Write the publishable copy into an empty directory, its manifest last.
+
+    With `link`, shards that leave as they are become symbolic links: enough for a copy that is only read.
+    """
     shutil.copyfile(dataset_dir / "evidence.parquet", staging / "evidence.parquet")
     _write_public_rejections(dataset_dir / "rejected.parquet", staging / "rejected.parquet")
     strip = not audio and manifest.audio == "embedded"
-    write = _without_audio if strip else _copied
+    write = _without_audio if strip else _linked if link else _copied
     shards = tuple(write(dataset_dir, staging, shard) for shard in manifest.shards)
     published = dataclasses.replace(
         manifest,
@@ -135,6 +128,12 @@ def _write_public_rejections(source: Path, path: Path) -> None:
 def _copied(dataset_dir: Path, staging: Path, shard: Shard) -> Shard:
     (staging / shard.path).parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(dataset_dir / shard.path, staging / shard.path)
+    return shard
+
+
+def _linked(dataset_dir: Path, staging: Path, shard: Shard) -> Shard:
+    (staging / shard.path).parent.mkdir(parents=True, exist_ok=True)
+    (staging / shard.path).symlink_to((dataset_dir / shard.path).resolve())
     return shard
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-
-from augment.publish import publish_to_directory
 
 OUT = Console(highlight=False)
 
@@ -81,16 +78,23 @@ def _interval(difference: dict[str, float]) -> str:
     return f"{difference['diff']:+.1f} [{difference['low']:+.1f}, {difference['high']:+.1f}]"
 
 
-def published(dataset: Path, target: Path, *, dry_run: bool) -> dict[str, Any]:
-    """Publish to a directory; see `augment.publish`."""
-    result = asdict(publish_to_directory(dataset, target, dry_run=dry_run))
-    return {key: str(value) if isinstance(value, Path) else value for key, value in result.items()}
-
-
 def print_published(result: dict[str, Any]) -> None:
     """One line per fact of a publication, and how to load it."""
     for name, value in result.items():
         shown = ", ".join(value) if isinstance(value, (list, tuple)) else value
-        OUT.print(f"{name}: {shown}", soft_wrap=True)
-    if result["status"] != "dry_run":
-        OUT.print(f'next: datasets.load_dataset("{result["target"]}")', soft_wrap=True)
+        if shown not in (None, ""):
+            OUT.print(f"{name}: {shown}", soft_wrap=True, markup=False)
+    if result["status"] == "dry_run":
+        OUT.print("next: the same command without --dry-run")
+    else:
+        OUT.print(f"next: {_load(result)}", soft_wrap=True, markup=False)
+
+
+def _load(result: dict[str, Any]) -> str:
+    """The line of Python that reads what was published, wherever it went."""
+    if "repo" not in result:
+        return f'datasets.load_dataset("{result["target"]}")'
+    revision = result["tag"] or result["commit"]
+    if result["kind"] == "dataset":
+        return f'datasets.load_dataset("{result["repo"]}", revision="{revision}")'
+    return f'peft.PeftModel.from_pretrained(base, "{result["repo"]}", revision="{revision}")'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast
 
 from prefect import task
 from prefect.blocks.system import Secret
@@ -45,11 +46,12 @@ def _secret(block: str | None) -> str | None:
     if block is None:
         return None
     try:
-        value = Secret.load(block).get()
+        found = cast("Secret[Any]", Secret.load(block))
     except ValueError as error:
         raise HubError(
             f"token_secret: there is no Prefect Secret block {block!r}; make it, or set null to use HF_TOKEN"
         ) from error
+    value = found.get()
     if not isinstance(value, str) or not value:
         raise HubError(f"token_secret: the Prefect Secret block {block!r} must hold a text")
     return value

@@ -1,4 +1,4 @@
-"""What to do with results: report, publish, stream."""
+"""What to do with results: report, stream."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from flows.commands.common import RESULTS, ConfigName, DryRun, Json, Set, answer, app
+from flows.commands.common import RESULTS, ConfigName, Json, Set, answer, app
 
 
 @app.command(group=RESULTS)
@@ -18,21 +18,6 @@ def report(config: ConfigName = "demo", /, *, set_: Set = None, json_: Json = Fa
 
     summary = rebuild_report(load_config(config, set_ or ()))
     answer(summary, json_, lambda result: print(f"report: {result['report']}"))
-
-
-@app.command(group=RESULTS)
-def publish(
-    dataset: Annotated[Path, Parameter(help="A dataset directory, e.g. outputs/demo/dataset.")],
-    /,
-    *,
-    to: Annotated[Path, Parameter(help="The directory to publish to; replaced whole or not at all.")],
-    dry_run: DryRun = False,
-    json_: Json = False,
-) -> None:
-    """Publish a dataset to a directory, atomically; audio goes along only where its licence allows it."""
-    from flows.outcome import print_published, published
-
-    answer(published(dataset, to, dry_run=dry_run), json_, print_published)
 
 
 @app.command(group=RESULTS)

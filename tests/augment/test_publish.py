@@ -10,7 +10,7 @@ import pytest
 from augment import publish
 from augment.licences import allows_audio, forbids_derivatives, hub_name, strictest
 from augment.manifest import verify_dataset
-from augment.publish import PublishConfig, PublishError, publish_to_directory
+from augment.publish import PublishError, publish_to_directory
 from augment.records import read_records
 from augment.schema import Rejection
 from augment.shards import ShardError, read_shard
@@ -65,7 +65,7 @@ def test_a_copy_without_audio_loads_with_datasets(tmp_path: Path, monkeypatch: p
 def test_a_declared_choice_overrides_the_list_of_licences(tmp_path: Path, audio: bool) -> None:
     build_dataset(tmp_path, IDS, license="unknown" if audio else "cc0-1.0")
 
-    result = publish_to_directory(tmp_path / "dataset", tmp_path / "public", PublishConfig(audio=audio))
+    result = publish_to_directory(tmp_path / "dataset", tmp_path / "public", audio=audio)
 
     assert result.audio_published is audio
 
@@ -75,7 +75,7 @@ def test_a_no_derivatives_licence_lets_nothing_leave(tmp_path: Path, license: st
     build_dataset(tmp_path, IDS, license=license)
 
     with pytest.raises(PublishError, match="forbids sharing derivatives"):
-        publish_to_directory(tmp_path / "dataset", tmp_path / "public", PublishConfig(audio=True))
+        publish_to_directory(tmp_path / "dataset", tmp_path / "public", audio=True)
 
     assert not (tmp_path / "public").exists()
 

@@ -1,0 +1,83 @@
+"""Fetch reads a published dataset back at a revision, and believes its manifest rather than the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+from augment.card import CARD_NAME
+from augment.hub.errors import HUB_ERRORS, HubError
+from augment.hub.patience import Patience
+from augment.hub.remote import Remote
+from augment.hub.tokens import find_token
+from augment.manifest import MANIFEST_NAME, load_manifest, verify_dataset
+
+
+def fetch_dataset(
+    repo: str,
+    revision: str,
+    *,
+    token: str | None = None,
+    endpoint: str | None = None,
+    cache_dir: Path | None = None,
+    patience: Patience | None = None,
+) -> Path:
+    """The local snapshot of a dataset, every shard of the size and sha256 that its manifest names.
+
+    A snapshot that is in the cache is not downloaded again, and suffices offline. Raises HubError when it cannot be
+    had, DatasetError when it is no dataset of ours, ShardError when a shard is not what the manifest says.
+    """
+    remote = Remote(repo, "dataset", token=find_token(token), endpoint=endpoint)
+    patience = patience or Patience()
+    patience.limit_silence()
+
+    def download() -> Path:
+        with _bare_errors(f"{repo}@{revision}"):
+            return Path(
+                snapshot_download(
+                    repo,
+                    repo_type="dataset",
+                    revision=revision,
+                    token=remote.api.token,
+                    endpoint=remote.endpoint,
+                    cache_dir=cache_dir,
+                    allow_patterns=[MANIFEST_NAME, CARD_NAME, "*.parquet"],
+                )
+            )
+
+    with remote.explained():
+        commit = None if constants.HF_HUB_OFFLINE else patience(lambda: remote.head(revision))
+        snapshot = patience(download)
+    if commit not in (None, snapshot.name):
+        raise HubError(
+            f"{repo}@{revision} is {commit} on the Hub but {snapshot.name} in the cache: the Hub stopped answering, or "
+            "it moved meanwhile; fetch it again"
+        )
+    _stay_inside(repo, snapshot)
+    verify_dataset(snapshot)
+    return snapshot
+
+
+@contextmanager
+def _bare_errors(place: str) -> Iterator[None]:
+    """The client takes any trouble for absence and looks into its cache; here the trouble itself is wanted."""
+    try:
+        yield
+    except LocalEntryNotFoundError as error:
+        if isinstance(error.__cause__, HUB_ERRORS) and not constants.HF_HUB_OFFLINE:
+            raise error.__cause__ from None
+        raise HubError(f"{place} is not in the local cache; fetch it once while online") from error
+
+
+def _stay_inside(repo: str, snapshot: Path) -> None:
+    """A manifest from elsewhere may name any path; only those below its own directory are opened."""
+    for shard in load_manifest(snapshot).shards:
+        path = PurePosixPath(shard.path)
+        if path.is_absolute() or ".." in path.parts:
+            raise HubError(
+                f"{repo}: its manifest names the shard {shard.path!r} outside the dataset: do not use it"
+            )
