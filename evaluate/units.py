@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import Any, Literal
 
 from evaluate.trace import Emission, Step
+from lalm.languages import is_character_language
 
 Unit = Literal["word", "char"]
 _UNIT = {"word": re.compile(r"\S+"), "char": re.compile(r"\S")}
@@ -20,8 +21,6 @@ def choose_unit(setting: Literal["auto", "word", "char"], lang: str) -> Unit:
     """The unit that latency counts; auto follows the target language."""
     if setting != "auto":
         return setting
-    from lalm.units import is_character_language  # loads torch, which scoring a log does without
-
     return "char" if is_character_language(lang) else "word"
 
 

@@ -20,6 +20,7 @@ from tasks.dataset import (
     select_utterances,
     truncate_shard,
 )
+from tasks.publish import fetch_from_hub
 from tasks.stage import threads
 from tasks.store import Manifest, fingerprint
 
@@ -35,7 +36,8 @@ def build_dataset(config: RunConfig) -> dict[str, Any]:
 def ensure_dataset(session: Session) -> Manifest:
     """The run's dataset, built unless this session has it already, and laid into the run directory."""
     if "dataset" not in session.made:
-        session.made["dataset"] = build(session)
+        published = session.config.published
+        session.made["dataset"] = fetch_from_hub(published) if published else build(session)
         export(session, session.made["dataset"], "dataset")
     made: Manifest = session.made["dataset"]
     return made

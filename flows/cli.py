@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from cyclopts import CycloptsError
 
-from flows.commands import pipeline, results, setup  # noqa: F401 - importing registers the commands
+from flows.commands import pipeline, publish, results, score, setup  # noqa: F401 - importing registers them
 from flows.commands.common import app
 from flows.interrupt import install
 from lalm.errors import SimulsaError

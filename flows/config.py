@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from augment.assemble import DatasetConfig
 from augment.corpora import CorpusConfig
+from augment.hub.config import HubDatasetConfig, PublishConfig
 from augment.partial import PartialConfig
 from augment.truncate import TruncateConfig
 from evaluate.config import EvaluateConfig
@@ -67,6 +68,12 @@ class RunConfig(BaseModel):
     engine: EngineConfig = Field(default_factory=EngineConfig, description="What runs the model.")
     finetune: FinetuneConfig = Field(default_factory=FinetuneConfig, description="LoRA fine-tuning.")
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="Streaming evaluation.")
+    published: HubDatasetConfig | None = Field(
+        default=None, description="Fine-tune on this published dataset instead of building one."
+    )
+    publish: PublishConfig | None = Field(
+        default=None, description="Publish the dataset to the Hub after a run; null: do not."
+    )
     demo: DemoConfig | None = Field(
         default=None, description="Synthesise the toy corpus first; only for demos."
     )

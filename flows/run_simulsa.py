@@ -10,6 +10,7 @@ from flows.build_dataset import build_dataset
 from flows.config import RunConfig
 from flows.evaluate_streaming import evaluate_streaming
 from flows.finetune_lalm import finetune_lalm
+from flows.publish_dataset import publish_dataset
 from flows.session import session_for
 from tasks.stage import threads
 
@@ -23,4 +24,7 @@ def run_simulsa(config: RunConfig) -> dict[str, Any]:
         )  # a missing test split must not cost a fine-tuning first
         build_dataset(config)
         finetune_lalm(config)
-        return evaluate_streaming(config)
+        summary: dict[str, Any] = evaluate_streaming(config)
+        if config.publish is not None:
+            publish_dataset(session.config.run_dir / "dataset", config.publish)
+        return summary

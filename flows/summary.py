@@ -20,7 +20,7 @@ def write_summary(session: Session) -> dict[str, Any]:
     """Write what is known; scores of an earlier flow stay while the configuration is the one they were made with."""
     path = session.config.run_dir / "summary.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    configuration = fingerprint(session.config.model_dump(mode="json"))
+    configuration = fingerprint(session.config.model_dump(mode="json", exclude={"publish"}))
     summary = {
         "name": session.config.name,
         "configuration": configuration,

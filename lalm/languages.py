@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+CHARACTER_LANGUAGES = frozenset({"zh", "yue", "ja", "th"})
+
 LANGUAGE_NAMES: dict[str, str] = {
     "ar": "Arabic",
     "bg": "Bulgarian",
@@ -58,3 +60,8 @@ def base_language(code: str) -> str:
 def language_name(code: str) -> str:
     """The English name of a language code; an unknown code names itself."""
     return LANGUAGE_NAMES.get(base_language(code), code)
+
+
+def is_character_language(lang: str) -> bool:
+    """Whether units of this language are characters: Chinese, Cantonese, Japanese and Thai."""
+    return base_language(lang) in CHARACTER_LANGUAGES

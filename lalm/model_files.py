@@ -13,7 +13,7 @@ from pathlib import Path
 from lalm.errors import ModelError
 
 WEIGHT_PATTERNS = ("*.safetensors", "*.safetensors.index.json")
-TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model")
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "tekken.json")
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 DECIDING_PATTERNS = (
     "config.json",
@@ -26,6 +26,9 @@ DECIDING_PATTERNS = (
     *PROCESSOR_FILES,
     "chat_template.json",
     "chat_template.jinja",
+    "adapter_config.json",
+    "speech-lora/adapter_config.json",
+    "speech-lora/adapter_model.safetensors",
 )
 PICKLED_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -74,7 +77,7 @@ def directory_digest(directory: Path, patterns: tuple[str, ...] = DECIDING_PATTE
     paths = sorted({path for pattern in patterns for path in directory.glob(pattern) if path.is_file()})
     whole = hashlib.sha256()
     for path in paths:
-        whole.update(f"{path.name}\0{file_sha256(path)}\n".encode())
+        whole.update(f"{path.relative_to(directory)}\0{file_sha256(path)}\n".encode())
     return whole.hexdigest()
 
 

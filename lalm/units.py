@@ -10,21 +10,15 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from lalm.languages import base_language
+from lalm.languages import base_language, is_character_language
 from lalm.prompts import decode
 
 __all__ = ["base_language", "cut_to_whole_units", "is_character_language"]
 
-CHARACTER_LANGUAGES = frozenset({"zh", "yue", "ja", "th"})
 BROKEN = "\ufffd"
 """What byte-level tokenizers decode the first bytes of an unfinished character to."""
 _JOINER = "\u200d"
 _LAST_LATIN = "\u024f"
-
-
-def is_character_language(lang: str) -> bool:
-    """Whether units of this language are characters: Chinese, Cantonese, Japanese and Thai."""
-    return base_language(lang) in CHARACTER_LANGUAGES
 
 
 def cut_to_whole_units(

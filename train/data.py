@@ -76,6 +76,7 @@ class Examples:
         tokenizer: Any,
         prompt: Prompt,
         window_samples: int,
+        min_samples: int = 0,
     ) -> None:
         self._offline = offline
         self._rows = rows
@@ -83,6 +84,7 @@ class Examples:
         self._tokenizer = tokenizer
         self._turn_end = prompt.stop_ids[0]
         self._window_samples = window_samples
+        self._min_samples = min_samples
         self.drawn: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
 
@@ -117,7 +119,7 @@ class Examples:
         if len(waveform) > self._window_samples:
             detail = f"{id} has {len(waveform)} samples, the model hears at most {self._window_samples}"
             raise AudioError("exceeds_model_window", detail)
-        if num_audio_positions(len(waveform)) < 1:
+        if len(waveform) < self._min_samples or num_audio_positions(len(waveform)) < 1:
             raise AudioError(
                 "audio_too_short", f"{id} has {len(waveform)} samples, less than one encoder position"
             )

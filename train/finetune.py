@@ -62,6 +62,7 @@ def finetune(
         tokenizer=loaded.tokenizer,
         prompt=prompt,
         window_samples=loaded.info.window_samples,
+        min_samples=loaded.info.family.min_samples,
     )
     order = DataOrder(
         [utterance.id for utterance in offline],

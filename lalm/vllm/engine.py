@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from lalm.batching import Request, refuse
-from lalm.engine import Answer, AnyRequest, Failure, GenerateRequest, Generation, Score, ScoreRequest
+from lalm.engine import (
+    Answer,
+    AnyRequest,
+    Engine,
+    Failure,
+    GenerateRequest,
+    Generation,
+    Score,
+    ScoreRequest,
+)
 from lalm.vllm.fleet import Fleet
 
 EMPTY_SCORE = Score(logprobs=(), ranks=(), rival_logprobs=())
@@ -27,12 +37,18 @@ class VllmEngine:
         window_samples: int,
         audio_id: int,
         vocab_size: int,
+        min_samples: int = 0,
+        check_adapter: Callable[[Engine, Path], None] | None = None,
     ) -> None:
         self.fleet = fleet
         self._identity = identity
         self._window_samples = window_samples
         self._audio_id = audio_id
         self._vocab_size = vocab_size
+        self._min_samples = min_samples
+        self._check_adapter = check_adapter
+        self._checked: set[Path] = set()
+        self._lock = threading.Lock()
 
     @property
     def identity(self) -> dict[str, str]:
@@ -61,6 +77,7 @@ class VllmEngine:
         self.fleet.close()
 
     def _run(self, requests: Iterable[Request], adapter: Path | None) -> Iterator[tuple[str, Any]]:
+        self._check(adapter)
         settled: list[tuple[str, Answer]] = []
 
         def askable() -> Iterator[AnyRequest]:
@@ -77,12 +94,23 @@ class VllmEngine:
                 yield settled.pop()
         yield from settled
 
+    def _check(self, adapter: Path | None) -> None:
+        """See once that an adapter changes what the model says: vLLM ignores weights whose names it does not know."""
+        if adapter is None or self._check_adapter is None:
+            return
+        with self._lock:
+            if adapter in self._checked:
+                return
+            self._checked.add(adapter)
+        self._check_adapter(self, adapter)
+
     def _answer_without_asking(self, request: AnyRequest) -> Answer | None:
         failure = refuse(
             request,
             window_samples=self._window_samples,
             audio_id=self._audio_id,
             vocab_size=self._vocab_size,
+            min_samples=self._min_samples,
         )
         if failure is None and isinstance(request, ScoreRequest) and not request.continuation_ids:
             return EMPTY_SCORE

@@ -18,7 +18,6 @@ import pytest
 import torch
 import transformers
 
-from lalm import model_files
 from lalm.encodings import AudioEncodings, encode
 from lalm.engine import AudioClip, Failure, GenerateRequest, Generation, Score, ScoreRequest
 from lalm.errors import EngineError, ModelError
@@ -284,11 +283,3 @@ def test_families_are_declared_without_torch() -> None:
     code = "import sys, lalm.families; print({'torch', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def mistrals_tokenizer_counts_as_one() -> Iterator[None]:
-    """A released Voxtral has tekken.json and no other tokenizer file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model_files, "TOKENIZER_FILES", (*model_files.TOKENIZER_FILES, "tekken.json"))
-        yield

@@ -32,8 +32,7 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if request.param == "voxtral":
         pytest.importorskip("mistral_common")
     directory = tmp_path_factory.mktemp(request.param)
-    with stand_ins(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lalm.model_files.TOKENIZER_FILES", ("tokenizer.json", "tekken.json"))
+    with stand_ins():
         SAMPLES[request.param].build(directory)
         yield load_model(ModelConfig(path=str(directory), device="cpu"))
 
