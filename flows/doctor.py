@@ -13,6 +13,7 @@ from typing import Any
 from flows.config import PROFILES, load_config
 from flows.demo_inputs import resolve_model
 from lalm.loading import inspect_model
+from lalm.vllm.environment import installed_version
 
 TOP_LEVEL = ("augment", "lalm", "train", "evaluate", "tasks", "flows", "demo")
 LIBRARIES = (
@@ -30,7 +31,7 @@ LIBRARIES = (
 
 def diagnose() -> dict[str, Any]:
     """Every check as {name, ok, value, remedy}; `healthy` when all are ok. No secret is ever a value."""
-    checks = [check() for check in (_python, _libraries, _names, _device, _disk, _model, _profiles, _token)]
+    checks = [check() for check in CHECKS]
     return {"healthy": all(check["ok"] for check in checks), "checks": checks}
 
 
@@ -65,6 +66,13 @@ def _libraries() -> dict[str, Any]:
     missing = [name for name, number in found.items() if number is None]
     value = ", ".join(f"{name} {number}" for name, number in found.items())
     return _check("libraries", not missing, value, f"missing: {', '.join(missing)}; run make setup")
+
+
+def _vllm() -> dict[str, Any]:
+    found = installed_version()
+    return _check(
+        "vLLM", True, found or "not installed (engine.kind vllm and vllm-server need it: make vllm)"
+    )
 
 
 def _version(name: str) -> str | None:
@@ -126,3 +134,6 @@ def _token() -> dict[str, Any]:
         True,
         "set" if get_token() else "not set (only private Hub repositories need one)",
     )
+
+
+CHECKS = (_python, _libraries, _vllm, _names, _device, _disk, _model, _profiles, _token)
