@@ -248,7 +248,16 @@ class Fleet:
             self._chore(self._mend(seat, failed, in_group))
 
     async def _mend(self, seat: _Seat, failed: list[tuple[_Ticket, ReplicaError]], in_group: bool) -> None:
-        """Decide what the failures mean, give the tickets back, and wait until the replica is healthy."""
+        """Judge the failures and wait for the replica; whatever else goes wrong loses it, and nobody waits for ever."""
+        await self._judge(seat, failed, in_group)
+        try:
+            await self._wait_until_healthy(seat)
+        except Exception as error:  # noqa: BLE001 - a replica that cannot be mended is lost, whatever the reason
+            seat.lost = EngineError(f"{seat.replica.name} cannot be mended: {type(error).__name__}: {error}")
+            self._assign()
+
+    async def _judge(self, seat: _Seat, failed: list[tuple[_Ticket, ReplicaError]], in_group: bool) -> None:
+        """Decide what the failures mean and give the tickets back."""
         died = any(failure.lost for _, failure in failed) or not await seat.replica.healthy()
         tickets = [ticket for ticket, _ in failed]
         if died:
@@ -256,7 +265,6 @@ class Fleet:
         else:
             self._try_again(tickets, str(failed[0][1]))
         self._assign()
-        await self._wait_until_healthy(seat)
 
     def _suspect(self, tickets: list[_Ticket], in_group: bool, why: str) -> None:
         """Halve the tickets that a dead replica held; one that killed it alone has a strike against it."""

@@ -22,6 +22,7 @@ from lalm.errors import EngineError
 from lalm.loading import SAMPLE_RATE_HZ
 from lalm.vllm.answers import Candidates, generation, refusal, sampling_parameters, score
 from lalm.vllm.fleet import ReplicaError
+from lalm.vllm.memory import GpuMemory
 
 STOP = None
 
@@ -56,6 +57,8 @@ class LocalReplica:
         self._make_llm = make_llm
         self._stop_ids = stop_ids
         self._adapter_numbers: dict[str, int] = {}
+        self._memory = GpuMemory(0)
+        self._memory.remember()
         self._stepper = _Stepper(self._make_llm(), self._lora, stop_ids)
 
     async def answer(self, request: AnyRequest, adapter: Path | None) -> Answer:
@@ -80,9 +83,10 @@ class LocalReplica:
         self._stepper = _Stepper(llm, self._lora, self._stop_ids)
 
     async def close(self) -> None:
-        """End the engine and give its memory back."""
+        """End the engine; returns when its memory is back."""
         await asyncio.to_thread(self._stepper.stop)
         self._stepper.release()
+        await asyncio.to_thread(self._memory.wait_until_free)
 
     def _lora(self, adapter: Path | None) -> Any:
         """vLLM's request for an adapter; equal adapters have equal numbers wherever they lie."""

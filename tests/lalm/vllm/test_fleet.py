@@ -279,3 +279,18 @@ def test_closing_a_fleet_ends_a_waiting_caller_with_an_error() -> None:
     thread.join(20)
     assert errors
     assert "closed" in str(errors[0])
+
+
+def test_a_replica_that_cannot_be_mended_is_lost_and_nobody_waits_for_it() -> None:
+    class Hopeless(FailingReplica):
+        async def revive(self) -> None:
+            raise OSError("no room for a log")
+
+    hopeless = Hopeless([ReplicaError("gone", lost=True)], healthy=lambda: False)
+    with fleet_of(hopeless) as fleet, pytest.raises(EngineError, match="cannot be mended: OSError: no room"):
+        run(fleet, [request(i) for i in range(3)])
+    hopeless = Hopeless([ReplicaError("gone", lost=True)], healthy=lambda: False)
+    with fleet_of(hopeless, ScriptedReplica("well")) as fleet:
+        assert run(fleet, [request(i) for i in range(30)]) == {
+            str(i): answer_to(request(i)) for i in range(30)
+        }
