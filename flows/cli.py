@@ -12,7 +12,15 @@ from typing import NoReturn
 
 from cyclopts import CycloptsError
 
-from flows.commands import pipeline, publish, results, score, setup  # noqa: F401 - importing registers them
+from flows.commands import (  # noqa: F401 - importing registers the commands
+    merge,
+    pipeline,
+    publish,
+    results,
+    score,
+    serve,
+    setup,
+)
 from flows.commands.common import app
 from flows.interrupt import install
 from lalm.errors import SimulsaError

@@ -11,7 +11,9 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
 
+from lalm.adapters import WEIGHTS_FILE
 from lalm.engine import AudioClip, Engine, Failure, GenerateRequest, Generation, Score, ScoreRequest
 from lalm.errors import EngineError
 from lalm.loading import SAMPLE_RATE_HZ
@@ -44,6 +46,28 @@ def check_engine(engine: Engine, prompt: Prompt, *, adapter: Path | None = None)
             "engine canary: a chirp and silence give the same scores, so the model hears no audio; check that the "
             "served model is the configured one and that its chat template holds the audio placeholder"
         )
+
+
+def check_adapter(engine: Engine, prompt: Prompt, adapter: Path) -> None:
+    """Raise EngineError when the adapter changes nothing: an engine may ignore weights whose names it does not know.
+
+    An adapter that was never trained changes nothing by right, and is let through.
+    """
+    if not _is_trained(adapter):
+        return
+    chirp = AudioClip(key="chirp", waveform=chirp_waveform())
+    base, adapted = (_score(engine, prompt, chirp, prompt.stop_ids[:1], worn) for worn in (None, adapter))
+    if base == adapted:
+        raise EngineError(
+            f"adapter {adapter}: the engine answers with it exactly as without it, so it does not apply its weights; "
+            "`simulsa merge` makes one model of both, or use engine.kind transformers"
+        )
+
+
+def _is_trained(adapter: Path) -> bool:
+    """Whether any of the second factors, which begin as zeros, is not."""
+    with safe_open(adapter / WEIGHTS_FILE, framework="pt") as weights:
+        return any(weights.get_tensor(name).any() for name in weights.keys() if "lora_B" in name)  # noqa: SIM118
 
 
 def chirp_waveform() -> NDArray[np.float32]:

@@ -32,11 +32,14 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
 
 
 class ReplicaError(Exception):
-    """A replica gave no answer. `lost`: the connection or the process is gone, so this request may be the cause."""
+    """A replica gave no answer. `lost`: the connection or the process is gone, so this request may be the cause,
+    unless it never `reached` the replica.
+    """
 
-    def __init__(self, message: str, *, lost: bool) -> None:
+    def __init__(self, message: str, *, lost: bool, reached: bool = True) -> None:
         super().__init__(message)
         self.lost = lost
+        self.reached = reached
 
 
 class BusyError(Exception):
@@ -76,6 +79,7 @@ class _Ticket:
     deliver: Callable[[Answer | Exception], None]
     errors: int = 0
     strikes: int = 0
+    busy_since: float | None = None
     over: bool = False
     work: asyncio.Task[None] | None = None
 
@@ -154,15 +158,19 @@ class Fleet:
         """Close every replica and end the thread; safe to call twice."""
         if self._loop.is_closed():
             return
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        try:
+            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
 
     def _submit(
         self, request: AnyRequest, adapter: Path | None, answers: queue.SimpleQueue[tuple[_Ticket, Answer | Exception]]
     ) -> _Ticket:  # fmt: skip
         ticket: _Ticket = _Ticket(request, adapter, lambda answer: answers.put((ticket, answer)))
+        if self._loop.is_closed():
+            raise EngineError("the engine is closed: open another")
         self._loop.call_soon_threadsafe(self._enqueue, ticket)
         return ticket
 
@@ -179,13 +187,15 @@ class Fleet:
     # What follows runs on the loop's thread only.
 
     def _enqueue(self, ticket: _Ticket) -> None:
-        if ticket.over:
-            return
+        if not ticket.over:
+            self._put(ticket)
+            self._assign()
+
+    def _put(self, ticket: _Ticket) -> None:
         if ticket.request.alone:
             self._groups.append([ticket])
         else:
             self._queue.append(ticket)
-        self._assign()
 
     def _assign(self) -> None:
         """Hand out what waits: groups to idle replicas, the rest to the least loaded one with room."""
@@ -222,8 +232,10 @@ class Fleet:
         try:
             answer = await seat.replica.answer(ticket.request, ticket.adapter)
         except BusyError as busy:
-            self._later(ticket, busy.retry_after_s)
+            self._wait_in_line(ticket, busy)
         except ReplicaError as failed:
+            if seat.ready:
+                self._healthy_at = time.monotonic()  # it was, until now: a long rest is no illness
             seat.ready = False
             seat.failed.append((ticket, failed))
         except asyncio.CancelledError:
@@ -259,11 +271,14 @@ class Fleet:
     async def _judge(self, seat: _Seat, failed: list[tuple[_Ticket, ReplicaError]], in_group: bool) -> None:
         """Decide what the failures mean and give the tickets back."""
         died = any(failure.lost for _, failure in failed) or not await seat.replica.healthy()
-        tickets = [ticket for ticket, _ in failed]
         if died:
-            self._suspect(tickets, in_group, str(failed[0][1]))
+            for ticket, failure in failed:
+                if not failure.reached:
+                    self._put(ticket)
+            if suspects := [ticket for ticket, failure in failed if failure.reached]:
+                self._suspect(suspects, in_group, str(failed[0][1]))
         else:
-            self._try_again(tickets, str(failed[0][1]))
+            self._try_again([ticket for ticket, _ in failed], str(failed[0][1]))
         self._assign()
 
     def _suspect(self, tickets: list[_Ticket], in_group: bool, why: str) -> None:
@@ -304,6 +319,19 @@ class Fleet:
                 continue
             detail = f"request {ticket.request.request_id}: no answer in {MAX_ERRORS} tries ({why})"
             ticket.finish(Failure(reason="engine_error", detail=detail))
+
+    def _wait_in_line(self, ticket: _Ticket, busy: BusyError) -> None:
+        """Ask again later, but not for longer than patience lasts."""
+        ticket.busy_since = ticket.busy_since or time.monotonic()
+        if time.monotonic() - ticket.busy_since < self._patience_s:
+            self._later(ticket, busy.retry_after_s)
+            return
+        ticket.finish(
+            EngineError(
+                f"the replicas have been too busy for {self._patience_s:.0f} s (engine.patience_s): lower "
+                "engine.max_in_flight or add replicas, then run the same command: what was answered is kept"
+            )
+        )
 
     def _later(self, ticket: _Ticket, wait_s: float) -> None:
         self._loop.call_later(self._jitter.uniform(0.75, 1.25) * wait_s, self._enqueue, ticket)
@@ -361,12 +389,18 @@ class Fleet:
         task.add_done_callback(self._chores.discard)
 
     async def _close(self) -> None:
+        closed = EngineError("the engine was closed while requests were waiting")
+        for seat in self._seats:  # nothing is handed out any more
+            seat.ready, seat.lost = False, closed
+        self._fail_all(closed)
         waiting = {ticket for seat in self._seats for ticket in seat.working}
         tasks = [*self._chores, *(ticket.work for ticket in waiting if ticket.work is not None)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for ticket in waiting:
-            ticket.finish(EngineError("the engine was closed while requests were waiting"))
-        self._fail_all(EngineError("the engine was closed while requests were waiting"))
-        await asyncio.gather(*(seat.replica.close() for seat in self._seats))
+            ticket.finish(closed)
+        ends = await asyncio.gather(*(seat.replica.close() for seat in self._seats), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end

@@ -9,7 +9,7 @@ import asyncio
 import gc
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -49,15 +49,20 @@ class _Order:
 
 
 class LocalReplica:
-    """A `Replica` around `vllm.LLM(**arguments)`; built at once, so that a wrong model fails early."""
+    """A `Replica` around what `make_llm` makes; made at once, so that a wrong model fails early.
+
+    `gpus` are those whose memory must be back when it is closed.
+    """
 
     name = "vllm in this process"
 
-    def __init__(self, make_llm: Callable[[], Any], stop_ids: tuple[int, ...]) -> None:
+    def __init__(
+        self, make_llm: Callable[[], Any], stop_ids: tuple[int, ...], *, gpus: Sequence[str] = ()
+    ) -> None:
         self._make_llm = make_llm
         self._stop_ids = stop_ids
         self._adapter_numbers: dict[str, int] = {}
-        self._memory = GpuMemory(0)
+        self._memory = GpuMemory(gpus)
         self._memory.remember()
         self._stepper = _Stepper(self._make_llm(), self._lora, stop_ids)
 

@@ -20,11 +20,12 @@ from lalm.errors import EngineError
 from lalm.loading import ModelConfig, ModelInfo, choose_device, local_directory
 from lalm.model_files import read_json
 from lalm.prompts import Prompt, audio_token_id, build_prompt
-from lalm.vllm.canary import check_engine
+from lalm.vllm.canary import check_adapter, check_engine
 from lalm.vllm.engine import VllmEngine
 from lalm.vllm.environment import engine_arguments, installed_version, require_vllm, set_variables
 from lalm.vllm.fleet import Fleet, Replica
 from lalm.vllm.local import LocalReplica
+from lalm.vllm.memory import gpus_of
 from lalm.vllm.remote import HttpReplica
 from lalm.vllm.server import Server, served_name, server_command
 
@@ -61,17 +62,16 @@ def open_vllm(
 
     `logs` receives the output of servers that are started, `waiting` the seconds they take.
     """
-    identity = vllm_identity(config, model, info)
     prompt = build_prompt(processor, model, "en", "de")
+    settings: dict[str, Any] = {  # whatever can be wrong is known before anything is started
+        "identity": vllm_identity(config, model, info), "window_samples": info.window_samples,
+        "audio_id": audio_token_id(processor.tokenizer, info.family), "vocab_size": vocab_size(info),
+        "min_samples": info.family.min_samples,
+        "check_adapter": lambda engine, adapter: check_adapter(engine, prompt, adapter),
+    }  # fmt: skip
     replicas = _replicas(config, model, info, prompt, logs, waiting)
     fleet = Fleet(replicas, max_in_flight=config.max_in_flight, patience_s=config.patience_s)
-    engine = VllmEngine(
-        fleet,
-        identity=identity,
-        window_samples=info.window_samples,
-        audio_id=audio_token_id(processor.tokenizer, info.family),
-        vocab_size=vocab_size(info),
-    )
+    engine = VllmEngine(fleet, **settings)
     try:
         check_engine(engine, prompt)
     except BaseException:
@@ -113,7 +113,8 @@ def _local(config: EngineConfig, model: ModelConfig, info: ModelInfo, prompt: Pr
         register()
         return LLM(**engine_arguments(config, model, local_directory(info), device))
 
-    return LocalReplica(make_llm, prompt.stop_ids)
+    gpus = gpus_of(0, config.tensor_parallel_size) if device.type == "cuda" else ()
+    return LocalReplica(make_llm, prompt.stop_ids, gpus=gpus)
 
 
 def _given(url: str, config: EngineConfig, info: ModelInfo, prompt: Prompt) -> Replica:
@@ -151,13 +152,13 @@ def _started(
         )
         for number in range(config.replicas)
     ]
-    try:
-        with ThreadPoolExecutor(len(servers)) as pool:
+    with ThreadPoolExecutor(len(servers)) as pool:
+        try:
             list(pool.map(lambda server: server.start(config.startup_timeout_s, waiting), servers))
-    except BaseException:
-        for server in servers:
-            server.stop()
-        raise
+        except BaseException:
+            for server in servers:  # before the pool waits for their starts to end
+                server.stop()
+            raise
     return [OwnReplica(server, config, _http_settings(config, info, prompt)) for server in servers]
 
 

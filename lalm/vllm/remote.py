@@ -145,7 +145,8 @@ class HttpReplica:
             response = await self._client.request(method, path, json=body)
         except httpx.HTTPError as error:
             message = f"{self.name}: {type(error).__name__} {error}".rstrip()
-            raise ReplicaError(message, lost=True) from error
+            reached = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            raise ReplicaError(message, lost=True, reached=reached) from error
         status = response.status_code
         if status == httpx.codes.TOO_MANY_REQUESTS:
             raise BusyError(_retry_after_s(response))

@@ -242,7 +242,7 @@ class Server:
 def _below(pid: int) -> list[psutil.Process]:
     """Every process below `pid`, those with a session of their own too."""
     try:
-        return psutil.Process(pid).children(recursive=True)
+        return list(psutil.Process(pid).children(recursive=True))
     except psutil.NoSuchProcess:
         return []
 
@@ -252,9 +252,7 @@ def _killed(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    alive: list[psutil.Process]
-    _, alive = psutil.wait_procs(processes, timeout=KILL_TIMEOUT_S)
-    return alive
+    return list(psutil.wait_procs(processes, timeout=KILL_TIMEOUT_S)[1])
 
 
 def free_port(host: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,19 +18,34 @@ from lalm.loading import LoadedModel, ModelConfig
 from lalm.prompts import Prompt, build_prompt
 from lalm.transformers_engine import TransformersEngine
 from tests.support.micro import random_waveform
+from tests.support.vllm import KINDS, REAL, Kind
 
-ENGINES: dict[str, Callable[[LoadedModel], Engine]] = {
-    "transformers": lambda loaded: TransformersEngine(loaded, batch_size=4),
-}
+ENGINES = (
+    "transformers",
+    *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS),
+)
 DURATIONS = (1_000, 5_000, 16_000, 16_001, 23_456, 40_000, 63_999, 64_000)
 TOLERANCE = 1e-4
 
 
+@pytest.fixture(scope="session")
+def real(micro_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Kind], Engine]]:
+    """The vLLM engines of this session."""
+    logs = tmp_path_factory.mktemp("logs")
+    yield lambda kind: REAL.get(kind, micro_dir, logs)
+    REAL.close()
+
+
 @pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest, loaded: LoadedModel) -> Iterator[Engine]:
-    engine = ENGINES[request.param](loaded)
-    yield engine
-    engine.close()
+def engine(
+    request: pytest.FixtureRequest, loaded: LoadedModel, real: Callable[[Kind], Engine]
+) -> Iterator[Engine]:
+    if request.param == "transformers":
+        engine = TransformersEngine(loaded, batch_size=4)
+        yield engine
+        engine.close()
+    else:
+        yield real(request.param)
 
 
 @pytest.fixture(scope="session")
