@@ -17,7 +17,12 @@ from lalm.engine_config import EngineConfig
 from lalm.errors import EngineError
 from lalm.loading import ModelConfig
 
-QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+QUIET = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # stdout is for the answer of a command
+}
 
 
 def installed_version() -> str | None:
@@ -54,8 +59,8 @@ def variables(config: EngineConfig, device: torch.device) -> dict[str, str]:
 
 
 def set_variables(config: EngineConfig, device: torch.device) -> None:
-    """Set them in this process, before vllm is first imported."""
-    for name, value in variables(config, device).items():
+    """Set them in this process, before vllm is first imported; a server may warn into its log, we may not."""
+    for name, value in (variables(config, device) | {"VLLM_LOGGING_LEVEL": "ERROR"}).items():
         os.environ.setdefault(name, value)
 
 
