@@ -56,7 +56,12 @@ def make_example(
         )
         return Rejection(id=truncated.id, stage="assemble", reason="audio_changed", detail=detail)
     flags = check_quality(
-        kept=kept, partial=target.text, draft=target.draft_text, tgt_lang=utterance.tgt_lang, config=quality
+        kept=kept,
+        partial=target.text,
+        draft=target.draft_text,
+        src_lang=utterance.src_lang,
+        tgt_lang=utterance.tgt_lang,
+        config=quality,
     )
     for flag in flags.flags:
         if flag in quality.drop:

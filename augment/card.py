@@ -16,6 +16,7 @@ from augment.atomic import write_bytes
 from augment.examples import card_features
 from augment.licences import card_licence
 from augment.manifest import DatasetManifest
+from augment.quality import QualitySummary, summarise_quality
 from lalm.errors import SimulsaError
 
 CARD_NAME = "README.md"
@@ -37,13 +38,14 @@ class CardError(SimulsaError):
 
 
 def write_card(dataset_dir: Path, manifest: DatasetManifest) -> None:
-    """Write README.md for this manifest."""
-    write_bytes(dataset_dir / CARD_NAME, render_card(manifest).encode())
+    """Write README.md for this manifest and the shards beside it."""
+    quality = summarise_quality(dataset_dir, [shard.path for shard in manifest.shards])
+    write_bytes(dataset_dir / CARD_NAME, render_card(manifest, quality).encode())
 
 
-def render_card(manifest: DatasetManifest) -> str:
-    """The whole card as text; equal manifests give equal cards."""
-    return render("README.md.j2", card_metadata(manifest), m=manifest)
+def render_card(manifest: DatasetManifest, quality: QualitySummary) -> str:
+    """The whole card as text; equal datasets give equal cards."""
+    return render("README.md.j2", card_metadata(manifest), m=manifest, quality=quality.to_markdown())
 
 
 def render(template: str, metadata: dict[str, Any], **values: Any) -> str:

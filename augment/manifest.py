@@ -102,12 +102,24 @@ def load_manifest(dataset_dir: Path) -> DatasetManifest:
         content = json.loads(path.read_bytes())
         version = content.get("format_version")
         if version == FORMAT_VERSION:
-            return from_row(content, DatasetManifest)
+            return _within(dataset_dir, from_row(content, DatasetManifest))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path} is not a dataset manifest ({error!r}): rebuild the dataset") from error
     raise DatasetError(
         f"{path} must have format_version {FORMAT_VERSION} but has {version}: rebuild the dataset"
     )
+
+
+def _within(dataset_dir: Path, manifest: DatasetManifest) -> DatasetManifest:
+    """The manifest, unless a shard of it lies elsewhere: it may have come from a stranger."""
+    for shard in manifest.shards:
+        path = Path(shard.path)
+        if path.is_absolute() or ".." in path.parts:
+            raise DatasetError(
+                f"{dataset_dir}/{MANIFEST_NAME} names the shard {shard.path!r}, which leads outside of the dataset: "
+                "do not use a dataset from this place"
+            )
+    return manifest
 
 
 def verify_dataset(dataset_dir: Path) -> DatasetManifest:

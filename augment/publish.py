@@ -6,19 +6,15 @@ licence lets nothing leave.
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from augment.atomic import file_sha256, flush_to_disk, flush_tree
+from augment.atomic import file_sha256, flush_tree
 from augment.card import write_card
+from augment.directories import holds_same, put_in_place, staging_beside
 from augment.examples import SimulExample
 from augment.licences import allows_audio, forbids_derivatives
 from augment.manifest import MANIFEST_NAME, DatasetManifest, digest_of, save_manifest, verify_dataset
@@ -26,9 +22,6 @@ from augment.records import from_row, read_records, write_records
 from augment.schema import Rejection, Shard
 from augment.shards import read_shard, write_shard
 from lalm.errors import SimulsaError
-
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
 
 
 class PublishError(SimulsaError):
@@ -57,8 +50,8 @@ def publish_to_directory(
     """
     manifest = verify_dataset(dataset_dir)
     audio, reason = audio_decision(manifest, audio)
-    _refuse_overlap(dataset_dir, target)
-    with _staging(target, dry_run=dry_run) as staging:
+    refuse_overlap(dataset_dir, target)
+    with staging_beside(target, dry_run=dry_run) as staging:
         published = stage_copy(dataset_dir, staging, manifest, audio=audio)
         files = sorted(path for path in staging.rglob("*") if path.is_file())
         result = PublishResult(
@@ -72,10 +65,10 @@ def publish_to_directory(
         )
         if dry_run:
             return result
-        if _holds_same(target, staging):
+        if holds_same(target, staging):
             return dataclasses.replace(result, status="unchanged")
         flush_tree(staging)
-        _put_in_place(staging, target)
+        put_in_place(staging, target)
     return result
 
 
@@ -142,61 +135,11 @@ def _without_audio(dataset_dir: Path, staging: Path, shard: Shard) -> Shard:
     return write_shard(staging, shard.path, rows)
 
 
-def _refuse_overlap(dataset_dir: Path, target: Path) -> None:
+def refuse_overlap(dataset_dir: Path, target: Path) -> None:
+    """Raise PublishError for a target inside or around the dataset, or one that holds something else."""
     source, place = dataset_dir.resolve(), target.resolve()
     if place == source or place in source.parents or source in place.parents:
         raise PublishError(f"{target} overlaps the dataset in {dataset_dir}: choose a directory outside it")
     empty = not place.exists() or (place.is_dir() and not any(place.iterdir()))
     if not empty and not (place / MANIFEST_NAME).is_file():
         raise PublishError(f"{target} exists and holds no dataset: choose a new or empty directory")
-
-
-@contextmanager
-def _staging(target: Path, *, dry_run: bool) -> Iterator[Path]:
-    """A directory on the target's own file system, so that a rename suffices; a dry run leaves that alone."""
-    if not dry_run:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=None if dry_run else target.parent))
-    try:
-        staging.chmod(0o755)
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _holds_same(target: Path, staging: Path) -> bool:
-    """True when every staged file lies in the target with equal bytes, and nothing else does."""
-    staged = {path.relative_to(staging): path for path in staging.rglob("*") if path.is_file()}
-    present = {path.relative_to(target): path for path in target.rglob("*") if path.is_file()}
-    return staged.keys() == present.keys() and all(_equal(staged[name], present[name]) for name in staged)
-
-
-def _equal(one: Path, other: Path) -> bool:
-    if one.stat().st_size != other.stat().st_size:
-        return False
-    with one.open("rb") as left, other.open("rb") as right:
-        while block := left.read(1 << 20):
-            if block != right.read(1 << 20):
-                return False
-    return True
-
-
-def _put_in_place(staging: Path, target: Path) -> None:
-    """Give `target` the staged content; what it held before lies in `staging` afterwards."""
-    if not target.exists():
-        staging.rename(target)
-    elif not _exchange(staging, target):
-        previous = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        target.rename(previous)
-        staging.rename(target)
-        shutil.rmtree(previous)
-    flush_to_disk(target.parent)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Swap two directories in one step where the kernel can (Linux renameat2); False elsewhere."""
-    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
-    if renameat2 is None:
-        return False
-    done: int = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
-    return done == 0

@@ -20,6 +20,7 @@ from augment.schema import Shard
 from lalm.errors import SimulsaError
 
 ROWS_PER_GROUP = 100
+TEXT_ROWS_PER_GROUP = 1000
 BYTES_PER_GROUP = 100 * 10**6
 """The Hub's viewer reads a whole row group to show one row: small groups keep it quick."""
 
@@ -76,12 +77,16 @@ def verify_shard(root: Path, shard: Shard) -> None:
 
 
 def row_groups(rows: Iterable[SimulExample]) -> Iterator[list[dict[str, Any]]]:
-    """Cut the stream into groups of at most ROWS_PER_GROUP rows and about BYTES_PER_GROUP of audio."""
+    """Cut the stream into groups of at most BYTES_PER_GROUP of audio and ROWS_PER_GROUP rows, more without audio.
+
+    A footer describes every column of every group: small groups of text alone would be mostly footer.
+    """
     group: list[dict[str, Any]] = []
     group_bytes = 0
     for example in rows:
         num_bytes = len(example.audio.bytes) if example.audio else 0
-        if group and (len(group) == ROWS_PER_GROUP or group_bytes + num_bytes > BYTES_PER_GROUP):
+        limit = ROWS_PER_GROUP if group_bytes + num_bytes else TEXT_ROWS_PER_GROUP
+        if group and (len(group) >= limit or group_bytes + num_bytes > BYTES_PER_GROUP):
             yield group
             group, group_bytes = [], 0
         group.append(to_row(example))

@@ -13,6 +13,8 @@ from typing import NoReturn
 from cyclopts import CycloptsError
 
 from flows.commands import (  # noqa: F401 - importing registers the commands
+    export,
+    materialize,
     merge,
     pipeline,
     publish,

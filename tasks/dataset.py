@@ -18,6 +18,7 @@ from augment.corpora import Corpus
 from augment.finish import finish_dataset
 from augment.manifest import Provenance
 from augment.partial import PartialConfig, partial_targets
+from augment.quality import language_libraries
 from augment.records import read_records, write_records
 from augment.schema import SAMPLE_RATE_HZ, PartialTarget, Rejection, TruncatedUtterance, Utterance
 from augment.shards import bucket
@@ -182,7 +183,7 @@ def assemble_dataset_shard(
     inputs = {
         "truncated": truncated.digest, "generated": generated.digest, "index": index,
         "provenance": asdict(provenance), "config": config.model_dump(mode="json"),
-        "libraries": AUDIO_LIBRARIES | PARQUET_LIBRARIES,
+        "libraries": AUDIO_LIBRARIES | PARQUET_LIBRARIES | language_libraries(config.quality.identify_language),
     }  # fmt: skip
     write = partial(_write_rows, truncated, generated, index, provenance, config, ws.progress())
     return ws.store.ensure("assemble", ASSEMBLE_VERSION, inputs, write)

@@ -129,6 +129,6 @@ def _row(row: dict[str, Any]) -> AugmentedRow:
     if row["audio"] is None:
         raise TrainError(
             f"row {row['id']} holds no audio, for the dataset was published without it: "
-            "train on the directory that assemble wrote"
+            "rebuild it with `simulsa materialize`, or train on the directory that assemble wrote"
         )
     return AugmentedRow(id=row["id"], flac=row["audio"]["bytes"], partial_text=row["partial_text"])

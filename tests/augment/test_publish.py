@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from augment import publish
+from augment import directories
 from augment.licences import allows_audio, forbids_derivatives, hub_name, strictest
 from augment.manifest import verify_dataset
 from augment.publish import PublishError, publish_to_directory
@@ -104,7 +104,7 @@ def test_a_newer_dataset_replaces_the_older_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool
 ) -> None:
     if not can_exchange:
-        monkeypatch.setattr(publish, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(directories, "_exchange", lambda one, other: False)
     build_dataset(tmp_path / "old", IDS, n_shards=3)
     build_dataset(tmp_path / "new", IDS, n_shards=2)
     publish_to_directory(tmp_path / "old" / "dataset", tmp_path / "public")

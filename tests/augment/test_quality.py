@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from augment.quality import FLAGS, QualityConfig, check_quality, most_repeats, script_share
+from augment.quality import CHECKS, FLAGS, QualityConfig, check_quality
+from augment.quality.measures import most_repeats, script_share
 from tests.support.micro import random_waveform
 
 DRAFT = "wir werden morgen in Berlin die alte Brücke besuchen"
@@ -45,6 +46,13 @@ def test_a_row_carries_exactly_the_flags_it_earns(
     partial: str, options: dict[str, object], expected: tuple[str, ...]
 ) -> None:
     assert flags(partial, **options) == expected
+
+
+def test_each_flag_has_one_check_and_each_check_its_own_threshold() -> None:
+    assert tuple(check.flag for check in CHECKS) == FLAGS
+    thresholds = [check.threshold for check in CHECKS if check.threshold]
+    assert len(set(thresholds)) == len(thresholds) == len(FLAGS) - 1
+    assert set(thresholds) <= QualityConfig.model_fields.keys()
 
 
 def test_digital_and_near_silence_are_flagged_silent() -> None:
