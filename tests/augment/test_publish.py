@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from augment import directories
+from augment import directories, publish
 from augment.licences import allows_audio, forbids_derivatives, hub_name, strictest
 from augment.manifest import verify_dataset
 from augment.publish import PublishError, publish_to_directory
