@@ -55,7 +55,7 @@ def read_segment(path: Path, ref: AudioRef) -> NDArray[np.float32]:
     _check_file(path)
     try:
         with soundfile.SoundFile(path) as file:
-            native, rate_hz = _read_native(file, ref, path.name), int(file.samplerate)
+            native, rate_hz = read_native(file, ref, path.name), int(file.samplerate)
     except (
         soundfile.SoundFileError,
         OSError,
@@ -63,9 +63,14 @@ def read_segment(path: Path, ref: AudioRef) -> NDArray[np.float32]:
     ) as error:  # TypeError: headerless formats such as .raw
         raise AudioError(
             "audio_undecodable",
-            f"{path.name} is no audio that libsndfile can read ({error}); use wav, flac, ogg or mp3",
+            f"{path.name} is no audio that libsndfile can read ({_reason(error)}); use wav, flac, ogg or mp3",
         ) from error
-    return _to_grid(native, rate_hz, path.name)
+    return to_grid(native, rate_hz, path.name)
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without the path: a rejection must not depend on where the corpus lies."""
+    return error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
 
 
 def pcm_digest(waveform: NDArray[np.float32]) -> str:
@@ -117,7 +122,7 @@ def _check_file(path: Path) -> None:
         raise AudioError("audio_empty_file", f"{path.name} has 0 bytes; copy it again")
 
 
-def _read_native(file: soundfile.SoundFile, ref: AudioRef, name: str) -> NDArray[np.float32]:
+def read_native(file: soundfile.SoundFile, ref: AudioRef, name: str) -> NDArray[np.float32]:
     """Samples at the file's own rate, channels averaged; shape (num_frames,)."""
     rate_hz, available = int(file.samplerate), int(file.frames)
     if rate_hz not in _SAMPLE_RATES_HZ:
@@ -165,7 +170,8 @@ def _mono(frames: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     return clipped[:, 0] if clipped.shape[1] == 1 else clipped.mean(axis=1, dtype=np.float32)
 
 
-def _to_grid(native: NDArray[np.float32], rate_hz: int, name: str) -> NDArray[np.float32]:
+def to_grid(native: NDArray[np.float32], rate_hz: int, name: str) -> NDArray[np.float32]:
+    """Resampled to 16 kHz and rounded to what 16-bit PCM holds; shape (num_samples,)."""
     resampled = (
         native if rate_hz == SAMPLE_RATE_HZ else soxr.resample(native, rate_hz, SAMPLE_RATE_HZ, quality="HQ")
     )

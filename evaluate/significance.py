@@ -1,7 +1,8 @@
 """Systems compared at equal latency, with paired bootstrap intervals over the utterances.
 
 Equal chunk sizes are no fair comparison: a system that guesses early is faster at the same chunk. Every
-resample of the utterances recomputes each point's BLEU and LAAL, and interpolates again.
+resample of the utterances recomputes each point's BLEU and LAAL together, and interpolates again (Koehn 2004,
+on both axes).
 """
 
 from __future__ import annotations
@@ -23,18 +24,31 @@ Floats = NDArray[np.float64]
 
 _ROUND_STEPS_MS = (10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000)
 _MAX_GRID_POINTS = 9
-_MIN_SHARE_INSIDE = 0.95
+MIN_SHARE_INSIDE = 0.95
 """A latency is reported only if at least this share of the resamples had every curve reach it."""
 _BLOCK = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A BLEU difference and its percentile interval [low, high]."""
+    """A difference and its percentile interval [low, high]."""
 
     diff: float
     low: float
     high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Resamples:
+    """LAAL and BLEU of every system's points on the same resampled test sets, shape (resamples, points) each."""
+
+    laal_ms: Mapping[str, Floats]
+    bleu: Mapping[str, Floats]
+
+    def bleu_at(self, system: str, grid: Floats) -> Floats:
+        """A system's BLEU at the latencies of the grid, shape (resamples, grid); nan outside its curve."""
+        rows = zip(self.laal_ms[system], self.bleu[system], strict=True)
+        return np.array([bleu_at(laal_ms, bleu, grid) for laal_ms, bleu in rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +90,11 @@ def compare_at_equal_latency(
     grid = _grid(curves, config.laal_points)
     if grid.size == 0:
         return []
-    measured = {name: bleu_at(*_scores(points), grid) for name, points in curves.items()}
-    resampled = _resample(curves, grid, config)
+    measured = {name: bleu_at(*scores(points), grid) for name, points in curves.items()}
+    drawn = resample(curves, config)
+    resampled = {name: drawn.bleu_at(name, grid) for name in curves}
     inside = np.all([np.isfinite(values) for values in resampled.values()], axis=0)  # (resamples, grid)
-    reported = [i for i in range(grid.size) if inside[:, i].mean() >= _MIN_SHARE_INSIDE]
+    reported = [i for i in range(grid.size) if inside[:, i].mean() >= MIN_SHARE_INSIDE]
     return [_compare(i, grid, measured, resampled, inside, config, treatment) for i in reported]
 
 
@@ -92,17 +107,16 @@ def _compare(
     config: EvaluateConfig,
     treatment: str,
 ) -> EqualLatency:
-    tail = (1 - config.confidence) / 2
     kept = inside[:, i]
-    differences = {}
-    for name in measured:
-        if name != treatment:
-            spread = resampled[treatment][kept, i] - resampled[name][kept, i]
-            low, high = np.quantile(spread, [tail, 1 - tail])
-            diff = measured[treatment][i] - measured[name][i]
-            differences[f"{treatment}_minus_{name}"] = Difference(
-                diff=float(diff), low=float(low), high=float(high)
-            )
+    differences = {
+        f"{treatment}_minus_{name}": difference(
+            float(measured[treatment][i] - measured[name][i]),
+            resampled[treatment][kept, i] - resampled[name][kept, i],
+            config.confidence,
+        )
+        for name in measured
+        if name != treatment
+    }
     return EqualLatency(
         laal_ms=float(grid[i]),
         bleu={name: float(values[i]) for name, values in measured.items()},
@@ -111,7 +125,14 @@ def _compare(
     )
 
 
-def _scores(points: Sequence[ScoredPoint]) -> tuple[Floats, Floats]:
+def difference(measured: float, resampled: Floats, confidence: float) -> Difference:
+    """A measured difference between the percentiles of what the resamples gave, which are all finite."""
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return Difference(diff=measured, low=float(low), high=float(high))
+
+
+def scores(points: Sequence[ScoredPoint]) -> tuple[Floats, Floats]:
     """LAAL and BLEU of a curve's points, shapes (points,)."""
     laal_ms = np.array([scored.point.laal_ms for scored in points])
     bleu = np.array([float(bleu_from_statistics(scored.bleu_stats.sum(axis=0))) for scored in points])
@@ -125,7 +146,7 @@ def _grid(curves: Curves, laal_points: Sequence[float] | None) -> Floats:
         return np.array([point for point in laal_points if span[0] <= point <= span[1]])
     streamed = {name: [s for s in points if s.point.chunk_ms is not None] for name, points in curves.items()}
     streamed_span = _overlap(streamed)
-    return np.array(_round_points(*(streamed_span if streamed_span[0] < streamed_span[1] else span)))
+    return np.array(round_points(*(streamed_span if streamed_span[0] < streamed_span[1] else span)))
 
 
 def _overlap(curves: Curves) -> tuple[float, float]:
@@ -140,26 +161,29 @@ def _finite_laal(points: Sequence[ScoredPoint]) -> list[float]:
     return [scored.point.laal_ms for scored in points if math.isfinite(scored.point.laal_ms)]
 
 
-def _round_points(low: float, high: float) -> list[float]:
+def round_points(low: float, high: float, at_most: int = _MAX_GRID_POINTS) -> list[float]:
+    """Round latencies within the bounds, no more than asked for; none where the bounds are reversed."""
     if not low <= high:
         return []
     for step in _ROUND_STEPS_MS:
         points = range(math.ceil(low / step) * step, math.floor(high / step) * step + 1, step)
-        if len(points) <= _MAX_GRID_POINTS:
+        if len(points) <= at_most:
             break
     return [float(point) for point in points]
 
 
-def _resample(curves: Curves, grid: Floats, config: EvaluateConfig) -> dict[str, Floats]:
-    """BLEU at the grid for every resample, shape (resamples, grid) per system; nan outside a curve."""
+def resample(curves: Curves, config: EvaluateConfig) -> Resamples:
+    """Score every point on the resampled test sets that the configuration's seed draws."""
+    _check_paired(curves)
     n = next(iter(curves.values()))[0].laal_ms.size
-    blocks: dict[str, list[Floats]] = {name: [] for name in curves}
+    blocks: dict[str, list[tuple[Floats, Floats]]] = {name: [] for name in curves}
     for weights in _weights(n, config):
         for name, points in curves.items():
-            laal_ms, bleu = _resampled_scores(points, weights)
-            rows = [bleu_at(*row, grid) for row in zip(laal_ms, bleu, strict=True)]
-            blocks[name].append(np.array(rows))
-    return {name: np.concatenate(rows) for name, rows in blocks.items()}
+            blocks[name].append(_resampled_scores(points, weights))
+    return Resamples(
+        laal_ms={name: np.concatenate([laal_ms for laal_ms, _ in rows]) for name, rows in blocks.items()},
+        bleu={name: np.concatenate([bleu for _, bleu in rows]) for name, rows in blocks.items()},
+    )
 
 
 def _weights(n: int, config: EvaluateConfig) -> Iterator[Floats]:

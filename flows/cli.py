@@ -14,6 +14,7 @@ from cyclopts import CycloptsError
 
 from flows.commands import (  # noqa: F401 - importing registers the commands
     export,
+    inspect,
     materialize,
     merge,
     pipeline,

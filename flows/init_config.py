@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from augment.atomic import write_bytes
 from flows.config import ConfigError, RunConfig
@@ -63,8 +64,9 @@ def _section(model: type[BaseModel], values: dict[str, Any], indent: str) -> Ite
 
 
 def _line(key: str, value: Any, *, is_set: bool) -> str:
-    plain = list(value) if isinstance(value, tuple) else value
-    value_text = yaml.safe_dump(plain, default_flow_style=True, width=1000, allow_unicode=True)
+    value_text = yaml.safe_dump(
+        to_jsonable_python(value), default_flow_style=True, width=1000, allow_unicode=True
+    )
     text = f"{key}: {value_text.removesuffix('...' + chr(10)).strip()}"
     return text if is_set else f"# {text}"
 

@@ -12,8 +12,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import soundfile
-
 from augment.audio import AudioError
 from augment.corpora import Corpus, CorpusError, open_corpus
 from augment.schema import Rejection, Utterance
@@ -88,12 +86,12 @@ def _demo_survey(demo: DemoConfig, share: float) -> tuple[int, int, float, float
 
 
 def _duration_s(corpus: Corpus, utterance: Utterance) -> float | None:
-    """From the metadata or the file's header; None where the file cannot be opened (a run rejects it by name)."""
+    """From the metadata or the audio's header; None where it cannot be opened (a run rejects it by name)."""
     if utterance.audio.duration_s is not None:
         return utterance.audio.duration_s
     try:
-        return float(soundfile.info(corpus.audio_path(utterance)).duration) - utterance.audio.offset_s
-    except (OSError, AudioError, soundfile.LibsndfileError):
+        return corpus.audio_seconds(utterance)
+    except AudioError:
         return None
 
 

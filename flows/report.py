@@ -1,37 +1,74 @@
-"""Gathers a session's results into evaluate's report page; knows nothing of HTML."""
+"""Gathers a session's results into evaluate's report page and its exports; knows nothing of HTML."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from augment.schema import Counts
 from evaluate.config import SYSTEMS
 from evaluate.curves import CurvePoint
+from evaluate.export import MeasuredUtterance, corpus_latency, measure_utterances, scored_point, write_exports
+from evaluate.regimes import rules_for
 from evaluate.report import FailureRow, ReportData, StageRow, render_report
+from evaluate.report.spread import measure_spread
+from evaluate.report.timeline import Example, build_example
 from evaluate.significance import EqualLatency
-from evaluate.timeline import Example, build_example
 from evaluate.trace import StreamTrace
-from evaluate.units import choose_unit
+from evaluate.units import Unit, choose_unit
 from flows.session import Session
 from flows.summary import BALANCE, read_scores
 from tasks.evaluate import SpokenSet, traces_of
 from tasks.store import Manifest
 
-EXAMPLES = 12
+EXAMPLES = 24
 EXAMPLE_CHUNK_MS = 960
+EXAMPLE_AUDIO_S = 180.0
+"""Sound on the page, about 5 MB; the utterances after it are shown without."""
+
+Streamed = Mapping[str, Sequence[Sequence[StreamTrace]]]
+"""Per system and point of its curve, the traces of all utterances."""
+Measured = Mapping[str, Sequence[Sequence[MeasuredUtterance]]]
 
 
 def write_report(session: Session) -> Path:
-    """Write report.html beside the results and return its path."""
+    """Write report.html and scores/ beside the results and return the page's path."""
+    config = session.config
+    streamed = {
+        system: [traces_of(made) for made in points] for system, points in session.made["streamed"].items()
+    }
+    measured = _measured(session, streamed)
+    data = _report_data(session, streamed, measured)
+    path = config.run_dir / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = (utterance for points in measured.values() for point in points for utterance in point)
+    write_exports(data, rows, config.run_dir / "scores")
+    render_report(data, path)
+    return path
+
+
+def _report_data(session: Session, streamed: Streamed, measured: Measured) -> ReportData:
     scores, config = read_scores(session), session.config
     dataset: Manifest = session.made["dataset"]
-    data = ReportData(
+    curves = {name: [CurvePoint.from_json(p) for p in points] for name, points in scores["curves"].items()}
+    evidence = {
+        name: [
+            scored_point(point, utterances, config.corpus.tgt_lang)
+            for point, utterances in zip(points, measured[name], strict=True)
+        ]
+        for name, points in curves.items()
+    }
+    return ReportData(
         title=f"simulsa run {config.name}",
-        curves={name: [CurvePoint.from_json(p) for p in points] for name, points in scores["curves"].items()},
+        curves=curves,
         equal_latency=[EqualLatency.from_json(point) for point in scores["equal_latency"]],
         confidence=config.evaluate.confidence,
         resamples=config.evaluate.bootstrap_resamples,
         ceiling=CurvePoint.from_json(scores["ceiling"]) if scores["ceiling"] else None,
+        spread=measure_spread(evidence, config.evaluate),
+        latency={system: [corpus_latency(point) for point in points] for system, points in measured.items()},
+        rules=rules_for(config.corpus.src_lang, config.corpus.tgt_lang),
         facts=_facts(session),
         counts=Counts(**{name: dataset.info[name] for name in BALANCE}),
         rejections=dataset.info["rejected"],
@@ -39,13 +76,9 @@ def write_report(session: Session) -> Path:
             StageRow(name=t.name, cached=t.cached == t.shards, seconds=t.seconds, detail=f"{t.shards} parts")
             for t in session.workspace.clock.timings()
         ],
-        examples=_examples(session),
+        examples=_examples(session, streamed),
         failures=_failures(session),
     )
-    path = config.run_dir / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    render_report(data, path)
-    return path
 
 
 def _facts(session: Session) -> list[tuple[str, str]]:
@@ -63,6 +96,18 @@ def _facts(session: Session) -> list[tuple[str, str]]:
     ]
 
 
+def _unit(session: Session) -> Unit:
+    return choose_unit(session.config.evaluate.unit, session.config.corpus.tgt_lang)
+
+
+def _measured(session: Session, streamed: Streamed) -> Measured:
+    spoken: SpokenSet = session.made["spoken"]
+    return {
+        system: [measure_utterances(system, traces, spoken.spoken, _unit(session)) for traces in points]
+        for system, points in streamed.items()
+    }
+
+
 def _failures(session: Session) -> list[FailureRow]:
     streamed: dict[str, list[Manifest]] = session.made["streamed"]
     return [
@@ -73,18 +118,22 @@ def _failures(session: Session) -> list[FailureRow]:
     ]
 
 
-def _examples(session: Session) -> list[Example]:
+def _examples(session: Session, streamed: Streamed) -> list[Example]:
     """The first utterances at the streamed chunk size nearest to EXAMPLE_CHUNK_MS, all systems."""
     spoken: SpokenSet = session.made["spoken"]
     config = session.config
     chunk_ms = min(config.evaluate.chunk_ms, key=lambda chunk: abs(chunk - EXAMPLE_CHUNK_MS))
-    traces = {system: _traces(session, system, chunk_ms) for system in SYSTEMS}
-    unit = choose_unit(config.evaluate.unit, config.corpus.tgt_lang)
+    by_id = {
+        system: {
+            trace.id: trace for point in streamed[system] for trace in point if trace.chunk_ms == chunk_ms
+        }
+        for system in SYSTEMS
+    }
     heard = [u for u in spoken.spoken if len(u.waveform)][:EXAMPLES]
-    return [build_example(u, {s: by_id[u.id] for s, by_id in traces.items()}, unit) for u in heard]
-
-
-def _traces(session: Session, system: str, chunk_ms: int) -> dict[str, StreamTrace]:
-    points: list[Manifest] = session.made["streamed"][system]
-    made = next(m for m in points if m.inputs["chunk_ms"] == chunk_ms)
-    return {trace.id: trace for trace in traces_of(made)}
+    seconds = accumulate(u.source_ms / 1000 for u in heard)
+    return [
+        build_example(
+            u, {s: by_id[s][u.id] for s in SYSTEMS}, _unit(session), with_audio=so_far <= EXAMPLE_AUDIO_S
+        )
+        for u, so_far in zip(heard, seconds, strict=True)
+    ]

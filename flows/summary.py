@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import uuid
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tasks.evaluate import SpokenSet
 from tasks.store import fingerprint
 
 SCORED = ("curves", "equal_latency", "ceiling", "report", "example_audio")
+AUDIO_FILES = (".wav", ".flac", ".ogg", ".mp3")
 BALANCE = ("input", "not_selected", "rejected_at_read", "selected", "rejected_later", "rows")
 
 
@@ -37,6 +39,7 @@ def write_summary(session: Session) -> dict[str, Any]:
         summary |= {name: earlier[name] for name in SCORED}
     elif "scores" not in session.made:
         (path.parent / "report.html").unlink(missing_ok=True)  # it was made with another configuration
+        shutil.rmtree(path.parent / "scores", ignore_errors=True)
     draft = path.with_suffix(f".{uuid.uuid4().hex[:8]}.draft")
     draft.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     draft.replace(path)
@@ -80,5 +83,6 @@ def _dataset(session: Session) -> dict[str, Any] | None:
 def _example_audio(session: Session) -> str | None:
     """A held-out file to try `simulsa stream` on: the first evaluated utterance that is a file of its own."""
     spoken: SpokenSet | None = session.made.get("spoken")
-    whole = [u for u in spoken.utterances if u.audio.duration_s is None] if spoken else []
+    utterances = spoken.utterances if spoken else []
+    whole = [u for u in utterances if u.audio.duration_s is None and u.audio.path.endswith(AUDIO_FILES)]
     return os.path.relpath(spoken.corpus.audio_path(whole[0])) if spoken and whole else None

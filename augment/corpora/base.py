@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from augment.audio import AudioError, read_segment
 from augment.corpora.config import CorpusConfig
 from augment.corpora.lines import file_sha256
+from augment.corpora.sound import header_seconds
 from augment.schema import Rejection, Utterance
 from lalm.errors import SimulsaError
 
@@ -48,6 +50,10 @@ class Corpus(Protocol):
         """The file that holds the utterance's audio, which may be missing. Raises AudioError outside the corpus."""
         ...
 
+    def audio_seconds(self, utterance: Utterance) -> float:
+        """How long the utterance's audio lasts by the header of its file; nothing is decoded. Raises AudioError."""
+        ...
+
 
 class FileCorpus:
     """The part that the layouts share: audio below a trusted directory, and the digest.
@@ -71,6 +77,10 @@ class FileCorpus:
         """The file that the utterance's path really leads to. Raises AudioError when that lies elsewhere."""
         return self._contained(utterance.audio.path)
 
+    def audio_seconds(self, utterance: Utterance) -> float:
+        """What the header announces, or the segment's own duration where the file is long enough."""
+        return header_seconds(self.audio_path(utterance), utterance.audio)
+
     def digest(self) -> str:
         """The sha256 of the metadata files' bytes, by role, and of the settings that give them meaning."""
         meaning = {
@@ -82,12 +92,24 @@ class FileCorpus:
             "src_lang": self.config.src_lang,
             "tgt_lang": self.config.tgt_lang,
             "license": self.config.license,
-            "files": {role: file_sha256(path) for role, path in self._metadata_files().items()},
-        }
+            "files": self._metadata_digests(),
+        } | self._more_meaning()
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+
+    def _metadata_digests(self) -> dict[str, str]:
+        return {role: file_sha256(path) for role, path in self._metadata_files().items()}
 
     def _metadata_files(self) -> dict[str, Path]:
         raise NotImplementedError
+
+    def _more_meaning(self) -> dict[str, object]:
+        """Settings of one layout that decide what its metadata means."""
+        return {}
+
+    def _below_root(self, path: str) -> str:
+        """An absolute path that lies below root, as a manifest may name it, relative to root; any other as it is."""
+        here = f"{self._root.absolute().as_posix()}/"
+        return path.removeprefix(here) if posixpath.normpath(path) == path else path
 
     def _contained(self, path: str) -> Path:
         try:

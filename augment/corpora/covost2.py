@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from augment.corpora.base import CorpusError, FileCorpus
 from augment.corpora.checks import Checker, Fields, reject
 from augment.corpora.config import CorpusConfig
-from augment.corpora.lines import decoded, raw_lines
+from augment.corpora.tsv import read_header, rows
 from augment.schema import Rejection, Utterance
 
 
@@ -27,7 +27,8 @@ class CovostCorpus(FileCorpus):
         root = Path(config.root)
         super().__init__(config, split, root=root, audio_dir=root / config.clips_dir)
         self._tsv, per_split = _find_tsv(root, config, split)
-        self._columns = _read_header(self._tsv, need_split=not per_split)
+        required = ["path", "translation"] if per_split else ["path", "translation", "split"]
+        self._columns = read_header(self._tsv, required)
         self._split_column = self._columns.index("split") if "split" in self._columns else None
         self._per_split = per_split
         if self._split_column is not None and not per_split:
@@ -36,7 +37,7 @@ class CovostCorpus(FileCorpus):
     def __iter__(self) -> Iterator[Utterance | Rejection]:
         checker = Checker(self.config, self.split)
         at = {name: index for index, name in enumerate(self._columns)}
-        for where, cells in self._rows():
+        for where, cells in rows(self._tsv, len(self._columns), header=True):
             if isinstance(cells, Rejection):
                 yield cells
             elif self._split_column is None or cells[self._split_column] == self.split:
@@ -61,19 +62,12 @@ class CovostCorpus(FileCorpus):
             where, "wrong_split", f"the line says split {named!r} but lies in the file of {self.split!r}"
         )
 
-    def _rows(self) -> Iterator[tuple[str, list[str] | Rejection]]:
-        """Every line after the header, as (where, its cells or why it has none)."""
-        for number, raw in enumerate(raw_lines(self._tsv), start=1):
-            if number > 1:
-                where = f"{self._tsv.name}:{number}"
-                yield where, _split_cells(raw, where, len(self._columns))
-
     def _metadata_files(self) -> dict[str, Path]:
         return {"tsv": self._tsv}
 
     def _check_split_exists(self, column: int) -> None:
         found: set[str] = set()
-        for _, cells in self._rows():
+        for _, cells in rows(self._tsv, len(self._columns), header=True):
             if not isinstance(cells, Rejection):
                 found.add(cells[column])
                 if cells[column] == self.split:
@@ -81,18 +75,6 @@ class CovostCorpus(FileCorpus):
         raise CorpusError(
             f"{self._tsv} has no line of split {self.split!r}; its split column holds: {sorted(found)[:20]}"
         )
-
-
-def _split_cells(raw: bytes, where: str, expected: int) -> list[str] | Rejection:
-    text = decoded(raw)
-    if text is None:
-        return reject(where, "undecodable_utf8", "the line is not UTF-8; save the file as UTF-8")
-    cells = text.split("\t")
-    if len(cells) == expected:
-        return cells
-    return reject(
-        where, "malformed_line", f"a line has {expected} tab-separated columns, this one {len(cells)}"
-    )
 
 
 def _find_tsv(root: Path, config: CorpusConfig, split: str) -> tuple[Path, bool]:
@@ -107,14 +89,3 @@ def _find_tsv(root: Path, config: CorpusConfig, split: str) -> tuple[Path, bool]
         f"corpus {config.name!r} (layout covost2): looked in {root} for {', '.join(name for name, _ in candidates)}; "
         f"found {found or 'no .tsv file'}. Check root, src_lang, tgt_lang and the split's name"
     )
-
-
-def _read_header(tsv: Path, *, need_split: bool) -> list[str]:
-    header = decoded(next(raw_lines(tsv), b"")) or ""
-    columns = [name.strip() for name in header.split("\t")]
-    missing = {"path", "translation", *(["split"] if need_split else [])}.difference(columns)
-    if missing:
-        raise CorpusError(f"{tsv} lacks the columns {sorted(missing)}; its first line holds {columns[:20]}")
-    if len(set(columns)) != len(columns):
-        raise CorpusError(f"{tsv} names a column twice: {columns[:20]}")
-    return columns

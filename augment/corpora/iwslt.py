@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path, PurePosixPath
 
+from augment.corpora.aligned import check_alignment, seconds
 from augment.corpora.base import CorpusError, FileCorpus
 from augment.corpora.checks import Checker, Fields, reject
 from augment.corpora.config import CorpusConfig
-from augment.corpora.lines import count_lines, decoded, raw_lines
+from augment.corpora.lines import decoded, raw_lines
 from augment.corpora.yaml_list import count_entries, entries
 from augment.schema import Rejection, Utterance
 
@@ -31,7 +32,9 @@ class IwsltCorpus(FileCorpus):
         self._target = base / "txt" / f"{split}.{config.tgt_lang}"
         source = base / "txt" / f"{split}.{config.src_lang}"
         self._source = source if source.is_file() else None
-        self._check_alignment()
+        texts = [path for path in (self._target, self._source) if path is not None]
+        hint = ", and each segment is a list entry that begins with '- '"
+        check_alignment(self._yaml, count_entries(self._yaml), texts, hint=hint)
 
     def __iter__(self) -> Iterator[Utterance | Rejection]:
         checker = Checker(self.config, self.split)
@@ -71,8 +74,8 @@ class IwsltCorpus(FileCorpus):
             id=id,
             audio=entry["wav"],
             folder=self._folder,
-            offset_s=_seconds(entry["offset"]),
-            duration_s=_seconds(entry["duration"]),
+            offset_s=seconds(entry["offset"]),
+            duration_s=seconds(entry["duration"]),
             tgt_text=tgt_text,
             src_text=src_text,
             speaker=entry.get("speaker_id"),
@@ -82,26 +85,6 @@ class IwsltCorpus(FileCorpus):
     def _metadata_files(self) -> dict[str, Path]:
         files = {"segments": self._yaml, "target": self._target}
         return files | ({"source": self._source} if self._source else {})
-
-    def _check_alignment(self) -> None:
-        """Refuse before any work: after one line too many, every translation belongs to another segment."""
-        segments = count_entries(self._yaml)
-        for text in filter(None, (self._target, self._source)):
-            lines = count_lines(text)
-            if lines != segments:
-                raise CorpusError(
-                    f"{self._yaml} lists {segments} segments, {text} has {lines} lines: they must be equal, "
-                    "as line n is the text of segment n, and each segment is a list entry that begins with '- '. "
-                    "Look for an empty line at the end or a file of another version"
-                )
-
-
-def _seconds(value: str) -> float:
-    """The number, or NaN (which no rule accepts) when it is none."""
-    try:
-        return float(value)
-    except ValueError:
-        return float("nan")
 
 
 def _find_split(root: Path, config: CorpusConfig, split: str) -> Path:

@@ -1,5 +1,6 @@
 """The report page: self-contained, escaped, and honest in its first sentence."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,11 +9,13 @@ import pytest
 
 from augment.schema import Counts
 from evaluate.config import EvaluateConfig
+from evaluate.regimes import rules_for
 from evaluate.report import FailureRow, ReportData, StageRow, render_report, report_html
+from evaluate.report.spread import measure_spread
+from evaluate.report.timeline import build_example
+from evaluate.report.verdict import comparisons, headline, signed
 from evaluate.significance import Difference, EqualLatency, compare_at_equal_latency
-from evaluate.timeline import build_example
 from evaluate.trace import Emission, Step, StreamTrace
-from evaluate.verdict import comparisons, headline, signed
 from tests.evaluate.scripted import spoken
 from tests.evaluate.synthetic import invent_curve, invent_utterances
 
@@ -71,6 +74,9 @@ def full_data() -> ReportData:
         curves={name: [scored.point for scored in points] for name, points in curves.items()},
         equal_latency=compare_at_equal_latency(curves, EvaluateConfig(bootstrap_resamples=40)),
         ceiling=ours[1].point,
+        spread=measure_spread(curves, EvaluateConfig(bootstrap_resamples=40)),
+        latency={name: [{"YAAL": 900.0} for _ in curves[name]] for name in curves},
+        rules=rules_for("en", "de"),
         facts=(("model", EVIL),),
         counts=Counts(input=10, not_selected=6, rejected_at_read=1, selected=3, rejected_later=1, rows=2),
         rejections={"audio_missing": 1},
@@ -87,8 +93,12 @@ def test_the_page_is_well_formed_and_loads_nothing(tmp_path: Path) -> None:
     html = path.read_text(encoding="utf-8")
     outline = Outline(html)
     assert not {"link", "img", "iframe", "object", "embed"} & {tag for tag, _ in outline.tags}
-    assert not [attrs for _, attrs in outline.tags if {"src", "href", "srcset", "action"} & attrs.keys()]
+    assert not [attrs for _, attrs in outline.tags if {"href", "srcset", "action"} & attrs.keys()]
+    sources = [attrs["src"] or "" for _, attrs in outline.tags if "src" in attrs]
+    assert sources
+    assert all(source.startswith("data:audio/flac;base64,") for source in sources)
     assert not re.search(r"https?://|//[a-z]+\.|url\(|@import", html)
+    assert "default-src 'none'" in html
 
 
 def test_no_text_of_the_data_becomes_markup() -> None:
@@ -101,9 +111,40 @@ def test_no_text_of_the_data_becomes_markup() -> None:
 
 def test_words_stand_where_the_audio_was_and_steps_show_what_they_did() -> None:
     html = report_html(full_data())
-    assert re.search(r'class="write" style="margin-left:16.0%"><time>0.64 s</time><b>eins</b>', html)
-    assert re.search(r'class="write late" style="margin-right:0.0%"><time>4.00 s</time>', html)
+    assert re.search(r'class="write" data-at="0.64" style="margin-left:16.0%"><time>0.64 s', html)
+    assert re.search(r'class="write late" data-at="4.0" style="margin-right:0.0%"><time>4.00 s', html)
     assert list(re.findall(r'<i class="(\w+)"', html)) == ["wrote", "capped", "wrote"]
+
+
+def test_a_write_says_its_lag_and_marks_what_no_reference_says() -> None:
+    html = report_html(full_data())
+    assert ">+0.64</small></time><b><mark" in html  # the reference says neither of the two units here
+    [example] = full_data().examples
+    silent, spoke = example.tracks
+    assert [word.right for write in spoke.writes for word in write.words] == [False, True]
+    assert [write.lag_s for write in spoke.writes] == [0.64, 4.0 - 4.0 / 2]
+    assert spoke.path == ((0.0, 0.0), (16.0, 0.0), (16.0, 50.0), (100.0, 50.0), (100.0, 100.0))
+    assert silent.path == ((0.0, 0.0), (100.0, 0.0))
+    assert example.measures["trouble"] == 2  # a step that ran into its cap, and a failure
+
+
+def test_points_carry_their_regimes_intervals_and_place_on_the_front() -> None:
+    text = " ".join(" ".join(Outline(report_html(full_data())).texts).split())
+    assert "LAAL ≤ 2 s" in text
+    assert "StreamLAAL (IWSLT 2025)" in text
+    assert "low" in text
+    assert re.search(r"At the same chunk size.*better, no later", text)
+    assert re.search(r"simulsa 320 ms [\d.]+ \[[\d.]+, [\d.]+\]", text)
+
+
+def test_curves_have_bands_that_the_pointer_can_read() -> None:
+    html = report_html(full_data())
+    readings = [json.loads(found) for found in re.findall(r'data-readings="([^"]+)"', html)]
+    assert len(readings) == 3
+    for curve in readings:
+        assert [laal_ms for laal_ms, *_ in curve] == sorted(laal_ms for laal_ms, *_ in curve)
+        assert all(low <= bleu <= high for _, bleu, low, high in curve)
+    assert html.count('class="band') == 3
 
 
 def test_the_data_balance_and_the_signatures_are_shown() -> None:

@@ -39,6 +39,9 @@ def test_run_measures_three_systems_and_leaves_its_results(simulsa: Simulsa, fir
     for name in (
         "config.yaml",
         "report.html",
+        "scores/points.csv",
+        "scores/utterances.csv",
+        "scores/curves.svg",
         "dataset/README.md",
         "adapters/simulsa/adapter_model.safetensors",
     ):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import soundfile
 from numpy.typing import NDArray
 
@@ -134,3 +139,133 @@ def write_jsonl(
     return CorpusConfig(
         name=name, layout="jsonl", root=str(root), src_lang=src, tgt_lang=tgt, license=license
     )
+
+
+def encoded(duration_s: float, *, seed: int = 0, format: str = "FLAC") -> bytes:
+    """The bytes of an audio file."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, tone(duration_s, seed=seed), 16_000, format=format)
+    return buffer.getvalue()
+
+
+def write_europarl_st(
+    root: Path,
+    *,
+    speeches: int = 2,
+    segments: int = 2,
+    split: str = "train",
+    src: str = "en",
+    tgt: str = "de",
+    segment_s: float = 1.5,
+    suffix: str = ".wav",
+    name: str = "toy",
+    license: str = "cc-by-nc-4.0",
+) -> CorpusConfig:
+    """`{src}/{tgt}/{split}/segments.lst` with begin and end, line-aligned text, and `{src}/audios/`."""
+    base = root / src / tgt / split
+    base.mkdir(parents=True, exist_ok=True)
+    names = [f"{src}.20080925.{index}.3-189" for index in range(speeches)]
+    lines = []
+    for speech, file in enumerate(names):
+        write_audio(root / src / "audios" / f"{file}{suffix}", segments * segment_s, seed=speech)
+        lines += [f"{file} {k * segment_s:.2f} {(k + 1) * segment_s:.2f}" for k in range(segments)]
+    (base / "segments.lst").write_text("\n".join(lines) + "\n")
+    (base / "speeches.lst").write_text("\n".join(names) + "\n")
+    (base / "speakers.lst").write_text("".join(f"MEP_{index}\n" for index in range(speeches)))
+    for lang in (src, tgt):
+        text = "".join(f"{sentence(lang, index)}\n" for index in range(len(lines)))
+        (base / f"segments.{lang}").write_text(text, encoding="utf-8")
+    return CorpusConfig(
+        name=name, layout="europarl_st", root=str(root), src_lang=src, tgt_lang=tgt, license=license
+    )
+
+
+def write_fleurs(
+    root: Path, n: int = 4, *, split: str = "train", name: str = "toy", license: str = "cc-by-4.0"
+) -> CorpusConfig:
+    """`en_us/train.tsv` and `de_de/train.tsv` without headers, English audio, and a sentence that two people read."""
+    for folder, lang in (("en_us", "en"), ("de_de", "de")):
+        lines = []
+        for index in [*range(n), 0]:
+            file = f"{lang}{len(lines):05d}.wav"
+            text = sentence(lang, index)
+            lines.append(f"{index + 1}\t{file}\t{text}.\t{text.lower()}\t{'|'.join(text)}\t32000\tFEMALE")
+            if lang == "en":
+                write_audio(root / folder / "audio" / split / file, 2.0, seed=len(lines))
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        (root / folder / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return CorpusConfig(
+        name=name, layout="fleurs", root=str(root), src_lang="en", tgt_lang="de", license=license
+    )
+
+
+def write_fairseq(
+    root: Path,
+    n: int = 4,
+    *,
+    split: str = "train",
+    zipped: bool = True,
+    name: str = "toy",
+    license: str = "cc0-1.0",
+) -> CorpusConfig:
+    """`{split}_st.tsv`, and its audio as entries of an uncompressed zip, found by offset and length, or as files."""
+    root.mkdir(parents=True, exist_ok=True)
+    places = [f"flac/{split}_{index}.flac" for index in range(n)]
+    if zipped:
+        with zipfile.ZipFile(root / "audio.zip", "w", zipfile.ZIP_STORED) as pack:
+            for index, place in enumerate(places):
+                pack.writestr(place, encoded(1.5, seed=index))
+        places = [_slice_of(root / "audio.zip", place) for place in places]
+    else:
+        for index, place in enumerate(places):
+            write_audio(root / place, 1.5, seed=index)
+    lines = ["id\taudio\tn_frames\ttgt_text\tsrc_text\tspeaker"]
+    for index, place in enumerate(places):
+        texts = f"{sentence('de', index)}\t{sentence('en', index)}"
+        lines.append(f"{split}_{index}\t{place}\t24000\t{texts}\tspk.{index % 2}")
+    (root / f"{split}_st.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return CorpusConfig(
+        name=name, layout="fairseq", root=str(root), src_lang="en", tgt_lang="de", license=license
+    )
+
+
+def _slice_of(pack: Path, entry: str) -> str:
+    """Where an entry's bytes lie: behind its local header, which is 30 bytes and two names long."""
+    with zipfile.ZipFile(pack) as opened:
+        info = opened.getinfo(entry)
+    begin = info.header_offset
+    header = pack.read_bytes()[begin : begin + 30]
+    names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    return f"{pack.name}:{begin + 30 + names}:{info.file_size}"
+
+
+def write_parquet(
+    root: Path,
+    n: int = 5,
+    *,
+    split: str = "train",
+    shards: int = 2,
+    rows_per_group: int = 2,
+    name: str = "toy",
+    license: str = "cc0-1.0",
+) -> CorpusConfig:
+    """`data/{split}-0000i-of-0000n.parquet` with an Audio column, as `datasets` writes and the Hub shows it."""
+    (root / "data").mkdir(parents=True, exist_ok=True)
+    for shard in range(shards):
+        rows = [audio_row(index, f"{split}_{index}.flac") for index in range(shard, n, shards)]
+        path = root / "data" / f"{split}-{shard:05d}-of-{shards:05d}.parquet"
+        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=rows_per_group)
+    columns = {"tgt_text": "translation", "src_text": "sentence", "speaker": "client_id"}
+    fields = {"name": name, "layout": "parquet", "root": str(root), "license": license, "columns": columns}
+    return CorpusConfig.model_validate(fields | {"src_lang": "en", "tgt_lang": "de"})
+
+
+def audio_row(index: int, path: str | None = None, data: bytes | None = None) -> dict[str, Any]:
+    """A row with a sentence pair and a second and a half of audio."""
+    audio = {"bytes": encoded(1.5, seed=index) if data is None else data, "path": path}
+    return {
+        "audio": audio,
+        "sentence": sentence("en", index),
+        "translation": sentence("de", index),
+        "client_id": f"speaker{index % 2}",
+    }

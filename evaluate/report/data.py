@@ -1,0 +1,59 @@
+"""Everything the report page shows, as values; knows neither HTML nor where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from augment.schema import Counts
+from evaluate.curves import CurvePoint
+from evaluate.latency.scores import Scores
+from evaluate.regimes import Rules
+from evaluate.report.spread import Spread
+from evaluate.report.timeline import Example
+from evaluate.significance import EqualLatency
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRow:
+    """One stage of the run: whether its result was found or made, and how long that took."""
+
+    name: str
+    cached: bool
+    seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureRow:
+    """An utterance that a system got no translation of, and why."""
+
+    system: str
+    chunk_ms: int | None
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportData:
+    """Everything the page shows; `facts` and `dataset_facts` are (name, value) pairs shown as they are.
+
+    `spread` and `latency` may be missing; where they are not, their points stand in the order of `curves`.
+    """
+
+    title: str
+    curves: Mapping[str, Sequence[CurvePoint]]
+    equal_latency: Sequence[EqualLatency]
+    confidence: float = 0.95
+    resamples: int = 0
+    ceiling: CurvePoint | None = None
+    spread: Spread | None = None
+    latency: Mapping[str, Sequence[Scores]] = field(default_factory=dict)
+    rules: Sequence[Rules] = ()
+    facts: Sequence[tuple[str, str]] = ()
+    counts: Counts | None = None
+    rejections: Mapping[str, int] = field(default_factory=dict)
+    dataset_facts: Sequence[tuple[str, str]] = ()
+    stages: Sequence[StageRow] = ()
+    examples: Sequence[Example] = ()
+    failures: Sequence[FailureRow] = ()
