@@ -1,16 +1,27 @@
-"""What an evaluation measures: which utterances, which chunk sizes, which statistics."""
+"""What an evaluation measures: which utterances, which policies at which settings, which statistics."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-ChunkMs = Annotated[int, Field(ge=20, le=60_000)]
+from evaluate.long_form import LongFormConfig
+from evaluate.policies import ChunkMs, PolicyConfig, PolicyPoint, SimulSA, SimulSAConfig
 
 BASELINES = ("base", "control")
 """The systems SimulSA is compared with; `control` is the same LoRA run on offline data only."""
 SYSTEMS = (*BASELINES, "simulsa")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedCurve:
+    """The points to measure of one system under one policy, the least patient first."""
+
+    name: str
+    system: str
+    points: tuple[PolicyPoint, ...]
 
 
 class EvaluateConfig(BaseModel):
@@ -31,8 +42,17 @@ class EvaluateConfig(BaseModel):
         default=(2400, 3200),
         description="Further chunk sizes for base and control only, so that the curves overlap in latency.",
     )
+    policies: tuple[PolicyConfig, ...] = Field(
+        default=(SimulSAConfig(),),
+        description="Policies that are measured, each with the values of its knob; SimulSA's is the chunk size. The "
+        "others run on the base system unless their `systems` name more.",
+    )
     include_offline: bool = Field(
         default=True, description="Also translate whole utterances: the last point of every curve."
+    )
+    long_form: LongFormConfig | None = Field(
+        default=None,
+        description="A sliding window for recordings longer than the model's own; null lists these as failed.",
     )
     max_new_tokens_per_step: int = Field(
         default=24, ge=2, description="Cap on the tokens of one step before the audio ends; hits are counted."
@@ -59,6 +79,49 @@ class EvaluateConfig(BaseModel):
         if len(set(value)) != len(value):
             raise ValueError(f"chunk sizes must be distinct, got {list(value)}: remove the repeated one")
         return tuple(sorted(value))
+
+    @field_validator("policies")
+    @classmethod
+    def _one_curve_each(cls, value: tuple[PolicyConfig, ...]) -> tuple[PolicyConfig, ...]:
+        kinds = [policy.kind for policy in value]
+        if "simulsa" not in kinds:
+            raise ValueError(
+                f"simulsa must be among the policies: the others are compared with it; got {kinds}"
+            )
+        if len(set(kinds)) != len(kinds):
+            raise ValueError(
+                f"each policy gives one curve a system, got {kinds}: put all values into one entry"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _no_audio_passes_unheard(self) -> Self:
+        longest = max(point.chunk_ms or 0 for curve in self.curves() for point in curve.points)
+        if self.long_form and longest > self.long_form.keep_ms:
+            raise ValueError(
+                f"a step of {longest} ms is longer than long_form.keep_ms={self.long_form.keep_ms}, so audio would "
+                "leave the window unheard: raise keep_ms or drop that chunk size"
+            )
+        return self
+
+    def curves(self) -> tuple[PlannedCurve, ...]:
+        """Every curve that is measured: the systems under SimulSA bear their own names, the others `system+policy`."""
+        own = [
+            PlannedCurve(name=system, system=system, points=self._own_points(system)) for system in SYSTEMS
+        ]
+        others = [
+            PlannedCurve(name=f"{system}+{policy.kind}", system=system, points=policy.points())
+            for policy in self.policies
+            if not isinstance(policy, SimulSAConfig)
+            for system in policy.systems
+        ]
+        return (*own, *others)
+
+    def _own_points(self, system: str) -> tuple[PolicyPoint, ...]:
+        return tuple(
+            PolicyPoint(label=f"{ms} ms" if ms else "whole", policy=SimulSA(), chunk_ms=ms)
+            for ms in self.chunks_for(system)
+        )
 
     def chunks_for(self, system: str) -> tuple[int | None, ...]:
         """The chunk sizes of one system's curve, ascending; None stands for the whole utterance."""

@@ -28,6 +28,9 @@ from train.config import FinetuneConfig
 PROFILES = Path(__file__).resolve().parent.parent / "deployments" / "runs"
 
 
+ATTENTION_POLICIES = ("alignatt", "edatt")
+
+
 class ConfigError(SimulsaError):
     """A configuration that cannot be read: every problem is named with its key, value and remedy."""
 
@@ -95,6 +98,16 @@ class RunConfig(BaseModel):
                 raise ValueError(
                     f"{key} is {split!r}, the split that is trained on: set it to a held-out split"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _attention_can_be_seen(self) -> Self:
+        needs = [policy.kind for policy in self.evaluate.policies if policy.kind in ATTENTION_POLICIES]
+        if needs and self.engine.kind != "transformers":
+            raise ValueError(
+                f"evaluate.policies: {' and '.join(needs)} read the model's attention, which only engine.kind "
+                f"transformers shows, got {self.engine.kind!r}"
+            )
         return self
 
     @property

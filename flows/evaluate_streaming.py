@@ -7,6 +7,7 @@ from typing import Any
 from prefect import flow
 
 from evaluate.config import SYSTEMS
+from evaluate.policies import PolicyPoint
 from flows.config import RunConfig
 from flows.finetune_lalm import ensure_adapters
 from flows.report import write_report
@@ -37,24 +38,22 @@ def evaluate(session: Session) -> None:
     references = {id: known.references for id, known in truth.items()} if truth else None
     spoken = SpokenSet(session.corpus(config.evaluate.split), config.evaluate, references)
     adapters = {"base": None, **{name: made.directory for name, made in session.made["adapters"].items()}}
-    streamed: dict[str, list[Manifest]] = {
-        system: [
-            stream_system.submit(
-                ws,
-                spoken,
-                adapters[system],
-                chunk_ms,
-                config.evaluate,
-                session.prompt,
-                config.corpus.tgt_lang,
-            ).result()
-            for chunk_ms in config.evaluate.chunks_for(system)
-        ]
-        for system in SYSTEMS
+
+    def stream(system: str, point: PolicyPoint) -> Manifest:
+        made: Manifest = stream_system.submit(
+            ws, spoken, adapters[system], point.chunk_ms, config.evaluate, session.prompt, config.corpus.tgt_lang,
+            point.policy,
+        ).result()  # fmt: skip
+        return made
+
+    curves = config.evaluate.curves()
+    streamed = {c.name: [stream(c.system, p) for p in c.points] for c in curves if c.name in SYSTEMS}
+    policies = {
+        c.name: [(p.label, stream(c.system, p)) for p in c.points] for c in curves if c.name not in SYSTEMS
     }
     session.made |= {"spoken": spoken, "streamed": streamed}
     session.made["scores"] = score_systems.submit(
-        ws, spoken, streamed, config.evaluate, config.corpus.tgt_lang, _ceiling(session, spoken)
+        ws, spoken, streamed, config.evaluate, config.corpus.tgt_lang, _ceiling(session, spoken), policies
     ).result()
 
 

@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from lalm.attention import Attention, Layers, attentive
 from lalm.batching import Request
 from lalm.engine import Engine, Failure, GenerateRequest, Generation, Score, ScoreRequest
 
@@ -45,6 +46,14 @@ class OnDemandEngine:
     ) -> Iterator[tuple[str, Score | Failure]]:
         """`score` of the opened engine; nothing is opened for no request."""
         return self._run(requests, lambda engine, asked: engine.score(asked, adapter=adapter))
+
+    def attend(
+        self, requests: Iterable[ScoreRequest], *, layers: Layers = (), adapter: Path | None = None
+    ) -> Iterator[tuple[str, Attention | Failure]]:
+        """`attend` of the opened engine; EngineError where that shows no attention."""
+        return self._run(
+            requests, lambda engine, asked: attentive(engine).attend(asked, layers=layers, adapter=adapter)
+        )
 
     def close(self) -> None:
         """Nothing: whoever opens engines closes them."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from lalm.adapters import adapter_digest
+from lalm.attention import Attention, Layers, attentive
 from lalm.batching import Request, answer_ids
 from lalm.engine import Engine, Failure, GenerateRequest, Generation, Journal, Score, ScoreRequest
 
@@ -64,6 +65,12 @@ class RecordedEngine:
     ) -> Iterator[tuple[str, Score | Failure]]:
         """`score` of the inner engine for the requests that have no record."""
         return self._run("score", requests, adapter, self._engine.score, _score)
+
+    def attend(
+        self, requests: Iterable[ScoreRequest], *, layers: Layers = (), adapter: Path | None = None
+    ) -> Iterator[tuple[str, Attention | Failure]]:
+        """`attend` of the inner engine, never recorded: a matrix is larger than the audio it is about."""
+        return attentive(self._engine).attend(requests, layers=layers, adapter=adapter)
 
     def close(self) -> None:
         """Flush the journal and close the inner engine."""

@@ -14,12 +14,13 @@ from typing import Any
 
 import torch
 
+from lalm.attention import AttentiveEngine
 from lalm.encodings import AudioEncodings
 from lalm.engine import Engine
 from lalm.engine_config import EngineConfig
 from lalm.errors import EngineError
 from lalm.loading import LoadedModel, ModelConfig, ModelInfo, choose_device, load_model
-from lalm.transformers_engine import TransformersEngine, engine_identity
+from lalm.transformers_engine import engine_identity
 from lalm.vllm.opening import open_vllm, vllm_identity
 
 Waiting = Callable[[float], None]
@@ -93,7 +94,7 @@ class Accelerator:
     def _open(self, info: ModelInfo, processor: Any, waiting: Waiting) -> Engine:
         config = self._engine_config
         if not self.is_shared:
-            return TransformersEngine(self.weights(), batch_size=config.batch_size, encodings=self.encodings)
+            return AttentiveEngine(self.weights(), batch_size=config.batch_size, encodings=self.encodings)
         self._drop_weights()
         return open_vllm(config, self._model_config, info, processor, logs=self._logs, waiting=waiting)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
@@ -16,7 +17,9 @@ from augment.corpora import Corpus
 from augment.schema import Rejection, Utterance
 from evaluate.config import EvaluateConfig
 from evaluate.curves import Hypothesis, ScoredPoint, score_hypotheses, score_traces
-from evaluate.session import SpokenUtterance
+from evaluate.latency import normalized_erasure
+from evaluate.policies import Policy
+from evaluate.session import SIMULSA, SpokenUtterance
 from evaluate.significance import compare_at_equal_latency
 from evaluate.stream import simulate
 from evaluate.trace import StreamTrace, read_traces, write_traces
@@ -34,6 +37,8 @@ SCORE_VERSION = 1
 
 References = Mapping[str, Sequence[str]]
 Timed = Mapping[str, tuple[str, Sequence[float]]]
+Labelled = Mapping[str, Sequence[tuple[str, Manifest]]]
+"""Curve name -> its points, each the setting of the policy's knob and the traces made with it."""
 
 
 class SpokenSet:
@@ -75,7 +80,7 @@ class SpokenSet:
 @stage_task("stream")
 def stream_system(
     ws: Workspace, spoken: SpokenSet, adapter: Path | None, chunk_ms: int | None, config: EvaluateConfig,
-    prompt: Prompt, tgt_lang: str,
+    prompt: Prompt, tgt_lang: str, policy: Policy = SIMULSA,
 ) -> Manifest:  # fmt: skip
     """Translate every utterance in steps of `chunk_ms` (None: whole) with one system, all of them in one batch."""
     inputs = {
@@ -86,12 +91,17 @@ def stream_system(
         "unit": choose_unit(config.unit, tgt_lang), "tgt_lang": tgt_lang, "prompt": list(prompt.ids),
         "stop": list(prompt.stop_ids), "libraries": AUDIO_LIBRARIES,
     }  # fmt: skip
+    if policy != SIMULSA:
+        inputs["policy"] = repr(policy)
+    if config.long_form:
+        inputs["long_form"] = config.long_form.model_dump(mode="json")
 
     def write(out: Path) -> Mapping[str, Any]:
         with ws.asking("evaluate") as engine:
             traces = simulate(
                 spoken.spoken, engine=engine, prompt=prompt, tokenizer=ws.tokenizer,
-                chunk_ms=chunk_ms, config=config, adapter=adapter, tgt_lang=tgt_lang, progress=ws.progress(),
+                chunk_ms=chunk_ms, config=config, adapter=adapter, tgt_lang=tgt_lang, policy=policy,
+                progress=ws.progress(),
             )  # fmt: skip
         write_traces(out / "traces.jsonl", traces)
         failed = {t.id: spoken.unreadable.get(t.id, t.failure) for t in traces if t.failure}
@@ -103,19 +113,26 @@ def stream_system(
 @stage_task("score")
 def score_systems(
     ws: Workspace, spoken: SpokenSet, streamed: Mapping[str, Sequence[Manifest]], config: EvaluateConfig,
-    tgt_lang: str, ceiling: Timed | None,
+    tgt_lang: str, ceiling: Timed | None, policies: Labelled | None = None,
 ) -> Manifest:  # fmt: skip
     """Quality against latency of every system, and BLEU at equal LAAL with paired bootstrap intervals."""
     references = [spoken.references(utterance) for utterance in spoken.utterances]
     inputs = {
         "traces": {name: [m.digest for m in points] for name, points in streamed.items()},
-        "references": fingerprint(references), "config": config.model_dump(mode="json"),
+        "references": fingerprint(references),
+        "config": config.model_dump(mode="json", exclude={"policies", "long_form"}),  # the traces' keys hold them
         "ceiling": fingerprint(ceiling) if ceiling else None, "sacrebleu": version("sacrebleu"),
         "tgt_lang": tgt_lang,
     }  # fmt: skip
+    if policies:
+        inputs["policies"] = {
+            name: [[knob, m.digest] for knob, m in points] for name, points in policies.items()
+        }
 
     def write(out: Path) -> Mapping[str, Any]:
         scores = _score(spoken.spoken, streamed, config, tgt_lang, ceiling)
+        if policies:
+            scores["policies"] = _score_policies(spoken.spoken, policies, config, tgt_lang)
         (out / "scores.json").write_text(json.dumps(scores, indent=2, allow_nan=False))
         return {"points": sum(len(points) for points in streamed.values())}
 
@@ -142,6 +159,24 @@ def _score(
     return scores
 
 
+def _score_policies(
+    spoken: Sequence[SpokenUtterance], policies: Labelled, config: EvaluateConfig, tgt_lang: str
+) -> dict[str, Any]:
+    """The curves of the policies beside SimulSA: every point with the setting of its knob."""
+    unit = choose_unit(config.unit, tgt_lang)
+
+    def point(knob: str, made: Manifest) -> dict[str, Any]:
+        traces = traces_of(made)
+        scored = score_traces(traces, spoken, tgt_lang=tgt_lang, unit=unit).point.to_json()
+        return {"knob": knob, **scored, "normalized_erasure": _or_null(normalized_erasure(traces, unit))}
+
+    return {name: [point(*labelled) for labelled in points] for name, points in policies.items()}
+
+
 def traces_of(manifest: Manifest) -> list[StreamTrace]:
     """The traces of one system at one chunk size."""
     return list(read_traces(manifest.path("traces.jsonl")))
+
+
+def _or_null(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -91,10 +91,13 @@ class ScriptedEngine:
         said = self._table.get((request.request_id, len(request.audio.waveform) // 16), "")
         if isinstance(said, Failure):
             return said
-        tokens = ids(said)
+        tokens = self._tokens(request, said)
         if len(tokens) >= request.max_new_tokens:
             return Generation(token_ids=tokens[: request.max_new_tokens], finish="length", min_margin=1.0)
         return Generation(token_ids=tokens, finish="stop", min_margin=1.0)
+
+    def _tokens(self, request: GenerateRequest, said: str | bytes) -> tuple[int, ...]:
+        return ids(said)
 
     def score(
         self, requests: Iterable[ScoreRequest], *, adapter: Path | None = None
@@ -103,3 +106,30 @@ class ScriptedEngine:
 
     def close(self) -> None:
         return None
+
+
+class Translator(ScriptedEngine):
+    """Its table holds whole translations of what was heard: it says what comes behind the forced prefix.
+
+    Behind a prefix that it would not have said it goes on with as many words left out as the prefix has.
+    """
+
+    def _tokens(self, request: GenerateRequest, said: str | bytes) -> tuple[int, ...]:
+        whole, prefix = ids(said), request.forced_ids
+        if whole[: len(prefix)] == prefix:
+            return whole[len(prefix) :]
+        assert isinstance(said, str)
+        count = len(TOKENIZER.decode(list(prefix)).split())
+        return ids("".join(" " + word for word in said.split()[count:]))
+
+
+class Stopwatch:
+    """A clock that an engine call moves on by a fixed time, read before and after it."""
+
+    def __init__(self, seconds_per_call: float) -> None:
+        self._readings = 0
+        self._seconds_per_call = seconds_per_call
+
+    def __call__(self) -> float:
+        self._readings += 1
+        return (self._readings // 2) * self._seconds_per_call

@@ -110,3 +110,10 @@ def test_init_names_a_missing_directory_instead_of_making_it(tmp_path: Path) -> 
     with pytest.raises(ConfigError, match="is no directory"):
         write_template(tmp_path / "no" / "simulsa.yaml")
     assert not (tmp_path / "no").exists()
+
+
+def test_policies_that_read_attention_need_the_engine_that_shows_it() -> None:
+    overrides = ["evaluate.policies=[{kind: simulsa}, {kind: alignatt}]"]
+    assert load_config("tiny", overrides).evaluate.policies[1].kind == "alignatt"
+    with pytest.raises(ConfigError, match="alignatt read the model's attention"):
+        load_config("tiny", [*overrides, "engine.kind=vllm"])
