@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
@@ -14,7 +14,7 @@ from augment.hub.errors import HUB_ERRORS, HubError
 from augment.hub.patience import Patience
 from augment.hub.remote import Remote
 from augment.hub.tokens import find_token
-from augment.manifest import MANIFEST_NAME, load_manifest, verify_dataset
+from augment.manifest import MANIFEST_NAME, verify_dataset
 
 
 def fetch_dataset(
@@ -57,7 +57,6 @@ def fetch_dataset(
             f"{repo}@{revision} is {commit} on the Hub but {snapshot.name} in the cache: the Hub stopped answering, or "
             "it moved meanwhile; fetch it again"
         )
-    _stay_inside(repo, snapshot)
     verify_dataset(snapshot)
     return snapshot
 
@@ -71,13 +70,3 @@ def _bare_errors(place: str) -> Iterator[None]:
         if isinstance(error.__cause__, HUB_ERRORS) and not constants.HF_HUB_OFFLINE:
             raise error.__cause__ from None
         raise HubError(f"{place} is not in the local cache; fetch it once while online") from error
-
-
-def _stay_inside(repo: str, snapshot: Path) -> None:
-    """A manifest from elsewhere may name any path; only those below its own directory are opened."""
-    for shard in load_manifest(snapshot).shards:
-        path = PurePosixPath(shard.path)
-        if path.is_absolute() or ".." in path.parts:
-            raise HubError(
-                f"{repo}: its manifest names the shard {shard.path!r} outside the dataset: do not use it"
-            )

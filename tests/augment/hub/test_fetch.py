@@ -91,7 +91,7 @@ def test_a_manifest_cannot_name_files_outside(
     manifest = json.loads(hub.content(REPO)["manifest.json"])
     manifest["shards"][0]["path"] = path
     hub.repositories.push(hub.repository(REPO), {"manifest.json": json.dumps(manifest).encode()})
-    with pytest.raises(HubError, match="outside the dataset"):
+    with pytest.raises(DatasetError, match="leads outside of the dataset"):
         fetch()
 
 

@@ -79,9 +79,9 @@ class Repositories:
 
     def __init__(self, directory: Path) -> None:
         self.lock = threading.RLock()
-        self._objects = directory / "objects"
+        self.objects = directory / "objects"
         self._state = directory / "state.json"
-        self._objects.mkdir(parents=True, exist_ok=True)
+        self.objects.mkdir(parents=True, exist_ok=True)
         self._repositories = self._load()
 
     def get(self, kind: str, name: str) -> Repository:
@@ -162,20 +162,20 @@ class Repositories:
 
     def pointer(self, sha256: str) -> File:
         """An LFS file, its object stored already."""
-        size = (self._objects / sha256).stat().st_size
+        size = (self.objects / sha256).stat().st_size
         text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n"
         return File(sha256, size, git_oid(text.encode()), lfs=True)
 
     def store(self, content: bytes) -> str:
         sha256 = hashlib.sha256(content).hexdigest()
-        self._write(self._objects / sha256, content)
+        self._write(self.objects / sha256, content)
         return sha256
 
     def has(self, sha256: str) -> bool:
-        return (self._objects / sha256).is_file()
+        return (self.objects / sha256).is_file()
 
     def read(self, sha256: str) -> bytes:
-        return (self._objects / sha256).read_bytes()
+        return (self.objects / sha256).read_bytes()
 
     def save(self) -> None:
         """Put the refs and commits on disk, whole."""
