@@ -48,7 +48,7 @@ class VllmEngine:
         self._min_samples = min_samples
         self._check_adapter = check_adapter
         self._checked: set[Path] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def identity(self) -> dict[str, str]:
@@ -98,11 +98,15 @@ class VllmEngine:
         """See once that an adapter changes what the model says: vLLM ignores weights whose names it does not know."""
         if adapter is None or self._check_adapter is None:
             return
-        with self._lock:
+        with self._lock:  # reentrant: the check asks this very engine; other threads wait for its verdict
             if adapter in self._checked:
                 return
             self._checked.add(adapter)
-        self._check_adapter(self, adapter)
+            try:
+                self._check_adapter(self, adapter)
+            except BaseException:  # not checked after all, whatever ended it
+                self._checked.discard(adapter)
+                raise
 
     def _answer_without_asking(self, request: AnyRequest) -> Answer | None:
         failure = refuse(

@@ -17,10 +17,11 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from lalm.engine import Answer, AnyRequest, Failure
 from lalm.errors import EngineError
+from lalm.vllm.replica import BusyError, Replica, ReplicaError
 
 MAX_ERRORS = 6
 """Server errors after which a request is given up; with the waits between them that is over 15 seconds."""
@@ -29,45 +30,6 @@ MAX_STRIKES = 2
 MAX_DEATHS_IN_A_ROW = 24
 """Enough to bisect a million requests; more without a single answer is not one request's fault."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
-
-
-class ReplicaError(Exception):
-    """A replica gave no answer. `lost`: the connection or the process is gone, so this request may be the cause,
-    unless it never `reached` the replica.
-    """
-
-    def __init__(self, message: str, *, lost: bool, reached: bool = True) -> None:
-        super().__init__(message)
-        self.lost = lost
-        self.reached = reached
-
-
-class BusyError(Exception):
-    """A healthy replica asks to be asked later."""
-
-    def __init__(self, retry_after_s: float) -> None:
-        super().__init__(f"busy for {retry_after_s} s")
-        self.retry_after_s = retry_after_s
-
-
-class Replica(Protocol):
-    """One copy of the model that works on many requests at once."""
-
-    name: str
-
-    async def answer(self, request: AnyRequest, adapter: Path | None) -> Answer:
-        """Answer one request; raises ReplicaError, BusyError, or EngineError when no retry can help."""
-        ...
-
-    async def healthy(self) -> bool:
-        """Whether it could answer now; quick, and never raises."""
-        ...
-
-    async def revive(self) -> None:
-        """Do what can be done to make it healthy (start it again, or nothing); EngineError when that is over."""
-        ...
-
-    async def close(self) -> None: ...
 
 
 @dataclass(slots=True, eq=False)

@@ -21,8 +21,8 @@ from lalm.engine import Answer, AnyRequest, GenerateRequest
 from lalm.errors import EngineError
 from lalm.loading import SAMPLE_RATE_HZ
 from lalm.vllm.answers import Candidates, generation, refusal, sampling_parameters, score
-from lalm.vllm.fleet import ReplicaError
 from lalm.vllm.memory import GpuMemory
+from lalm.vllm.replica import ReplicaError
 
 STOP = None
 

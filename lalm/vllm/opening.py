@@ -23,10 +23,11 @@ from lalm.prompts import Prompt, audio_token_id, build_prompt
 from lalm.vllm.canary import check_adapter, check_engine
 from lalm.vllm.engine import VllmEngine
 from lalm.vllm.environment import engine_arguments, installed_version, require_vllm, set_variables
-from lalm.vllm.fleet import Fleet, Replica
+from lalm.vllm.fleet import Fleet
 from lalm.vllm.local import LocalReplica
 from lalm.vllm.memory import gpus_of
 from lalm.vllm.remote import HttpReplica
+from lalm.vllm.replica import Replica
 from lalm.vllm.server import Server, served_name, server_command
 
 RESTART_AFTER_S = 30.0
@@ -74,7 +75,7 @@ def open_vllm(
     engine = VllmEngine(fleet, **settings)
     try:
         check_engine(engine, prompt)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: what was started must not stay
         engine.close()
         raise
     return engine

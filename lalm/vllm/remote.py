@@ -24,7 +24,7 @@ from lalm.engine import Answer, AnyRequest, GenerateRequest
 from lalm.errors import EngineError
 from lalm.loading import SAMPLE_RATE_HZ
 from lalm.vllm.answers import Candidates, generation, refusal, sampling_parameters, score
-from lalm.vllm.fleet import BusyError, ReplicaError
+from lalm.vllm.replica import BusyError, ReplicaError
 
 GENERATE_PATH = "/inference/v1/generate"
 HEALTH_TIMEOUT_S = 5.0

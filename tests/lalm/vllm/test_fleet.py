@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lalm.engine import Answer, AnyRequest, AudioClip, Failure, GenerateRequest, Generation
+from lalm.engine import Answer, AnyRequest, AudioClip, Engine, Failure, GenerateRequest, Generation
 from lalm.errors import EngineError
 from lalm.vllm import fleet as fleet_module
-from lalm.vllm.fleet import BusyError, Fleet, ReplicaError
+from lalm.vllm.engine import VllmEngine
+from lalm.vllm.fleet import Fleet
+from lalm.vllm.replica import BusyError, ReplicaError
 
 SILENCE = AudioClip(key="silence", waveform=np.zeros(1_000, np.float32))
 
@@ -294,3 +296,22 @@ def test_a_replica_that_cannot_be_mended_is_lost_and_nobody_waits_for_it() -> No
         assert run(fleet, [request(i) for i in range(30)]) == {
             str(i): answer_to(request(i)) for i in range(30)
         }
+
+
+def test_an_adapter_that_failed_its_check_fails_it_again() -> None:
+    """The next shard must not take the adapter for checked; the check itself asks the engine it checks."""
+    verdicts: list[str] = []
+
+    def refuse(engine: Engine, adapter: Path) -> None:
+        assert len(list(engine.generate([request(0)], adapter=adapter))) == 1
+        verdicts.append(adapter.name)
+        raise EngineError("the adapter changes nothing")
+
+    with fleet_of(ScriptedReplica()) as fleet:
+        engine = VllmEngine(
+            fleet, identity={}, window_samples=16_000, audio_id=1, vocab_size=9, check_adapter=refuse
+        )
+        for _ in range(2):
+            with pytest.raises(EngineError, match="changes nothing"):
+                list(engine.generate([request(1)], adapter=Path("ignored")))
+    assert verdicts == ["ignored", "ignored"]

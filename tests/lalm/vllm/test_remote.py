@@ -14,8 +14,8 @@ from lalm.errors import EngineError
 from lalm.loading import LoadedModel
 from lalm.prompts import Prompt
 from lalm.transformers_engine import TransformersEngine
-from lalm.vllm.fleet import ReplicaError
 from lalm.vllm.remote import HttpReplica
+from lalm.vllm.replica import ReplicaError
 from tests.support.vllm import ReplicaProcess, engine_over, random_adapter, replicas
 
 pytestmark = pytest.mark.slow
