@@ -60,9 +60,11 @@ lint: $(MARK)-dev ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(MARK)-dev ## Benchmarks: side by side in one run, ratios printed
+bench: $(MARK)-dev $(MARK)-vllm ## Benchmarks: side by side in one run, ratios printed
 	$(BIN)/python benchmarks/encode_once.py
 	$(BIN)/python benchmarks/rules_against_truth.py
+	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/shard_writing.py
 
 soak: $(MARK)-dev ## Kill the demo's run at random moments, many seeds
 	$(BIN)/python benchmarks/kill_and_rerun.py --kills 20
