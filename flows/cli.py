@@ -35,11 +35,22 @@ def main() -> None:
     install()
     arguments = sys.argv[1:]
     try:
-        app(arguments, exit_on_error=False, print_error=False)
+        _run(arguments)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # as a shell reports a reader that left, `simulsa ... | head`
     except (SimulsaError, CycloptsError, OSError) as error:
         _fail(error, str(error), 2)
     except KeyboardInterrupt as stop:
         _fail(stop, "stopped; the same command continues from what is finished", 130)
+
+
+def _run(arguments: list[str]) -> None:
+    """One command, and its output handed over: a reader that left is noticed here, not at the interpreter's exit."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+    finally:
+        sys.stdout.flush()
 
 
 def _fail(error: BaseException, message: str, code: int) -> NoReturn:

@@ -167,3 +167,13 @@ def test_prefect_server_that_does_not_answer_is_named(tmp_path: Path, model: Pat
     assert done.returncode == 2
     assert "127.0.0.1:9" in json.loads(done.stdout)["error"]["message"]
     assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_ends_the_command_without_a_traceback() -> None:
+    """`simulsa ... | head`: the pipe's other end is closed before the command writes."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "flows.cli", "config", "show", "demo"]
+    ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, "")
