@@ -16,6 +16,7 @@ from tasks.store import Manifest
 from tasks.workspace import Workspace
 from train.config import FinetuneConfig
 from train.finetune import finetune
+from train.launch import Training, finetune_over_processes
 
 FINETUNE_VERSION = 1
 LIBRARIES = {name: version(name) for name in ("peft", "torch", "transformers", "soxr", "soundfile")}
@@ -41,7 +42,7 @@ def finetune_system(
     inputs = {
         "model": ws.info.digest, "corpus": corpus.digest(), "split": split, "audio": audio,
         "dataset": dataset.info["digest"] if dataset else None, "prompt": list(prompt.ids), "seed": ws.seed,
-        "config": config.model_dump(mode="json"), "dtype": ws.model.dtype, "world_size": 1,
+        "config": config.identity(), "dtype": ws.model.dtype, "world_size": config.processes,
         "libraries": LIBRARIES,
     }  # fmt: skip
 
@@ -57,9 +58,17 @@ def _train(
     ws: Workspace, offline: Sequence[Utterance], corpus: Corpus, dataset: Manifest | None,
     config: FinetuneConfig, prompt: Prompt, out: Path, checkpoints: Path,
 ) -> dict[str, Any]:  # fmt: skip
+    dataset_dir = dataset.directory if dataset else None
+    if config.processes > 1:
+        ws.accelerator.close()  # the processes load the model themselves, and need the memory
+        training = Training(
+            model=ws.model, corpus=corpus.config, split=corpus.split, dataset_dir=dataset_dir, prompt_ids=prompt.ids,
+            stop_ids=prompt.stop_ids, config=config, out_dir=out, checkpoints=checkpoints, seed=ws.seed,
+        )  # fmt: skip
+        return finetune_over_processes(training, ws.progress()).summary()
     ws.loaded.adapters.wear(None)  # an evaluation in this process may have left one on
     manifest = finetune(
-        ws.loaded, offline, corpus.load_audio, prompt, dataset.directory if dataset else None, config, out,
+        ws.loaded, offline, corpus.load_audio, prompt, dataset_dir, config, out,
         checkpoints=checkpoints, encodings=ws.encodings, seed=ws.seed, progress=ws.progress(),
     )  # fmt: skip
     return manifest.summary()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -20,6 +20,12 @@ class FinetuneConfig(BaseModel):
         default=1,
         ge=1,
         description="Micro-batches per step; must divide batch_size. Saves memory, not results.",
+    )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        description="Processes that share each step's batch, one per GPU of this machine, under torchrun; "
+        "processes x accumulation must divide batch_size.",
     )
     learning_rate: float = Field(default=3e-4, gt=0, description="Peak learning rate of AdamW.")
     warmup_ratio: float = Field(
@@ -50,7 +56,17 @@ class FinetuneConfig(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _accumulation_divides(self) -> Self:
+    def _batch_is_shared_evenly(self) -> Self:
         if self.batch_size % self.accumulation:
             raise ValueError(f"accumulation={self.accumulation} must divide batch_size={self.batch_size}")
+        if self.batch_size % (self.accumulation * self.processes):
+            raise ValueError(
+                f"processes={self.processes} x accumulation={self.accumulation} must divide "
+                f"batch_size={self.batch_size}"
+            )
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the adapter's bytes; one process is not named, so that what it made is found again."""
+        values = self.model_dump(mode="json")
+        return values if self.processes > 1 else {k: v for k, v in values.items() if k != "processes"}

@@ -55,3 +55,8 @@ class AdapterManifest:
         """Write manifest.json, with which the adapter begins to exist."""
         text = json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False)
         write_bytes(directory / MANIFEST_NAME, (text + "\n").encode())
+
+
+def load_manifest(directory: Path) -> AdapterManifest:
+    """The manifest of an adapter that was just trained."""
+    return AdapterManifest(**json.loads((directory / MANIFEST_NAME).read_bytes()))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,9 @@ from tests.support.examples import utterance
 from tests.train.conftest import OFFLINE, load_audio
 from train.config import FinetuneConfig
 from train.errors import TrainError
-from train.finetune import learning_rate
+from train.finetune import finetune
 from train.manifest import AdapterManifest
+from train.steps import learning_rate
 
 Train = Callable[..., AdapterManifest]
 WEIGHTS = "adapter_model.safetensors"
@@ -93,6 +95,20 @@ def test_no_machine_path_and_no_pickle_is_written(train: Train, tmp_path: Path, 
     assert config["base_model_name_or_path"] == micro_dir.name
     for path in (tmp_path / "adapter").iterdir():
         assert str(micro_dir.parent).encode() not in path.read_bytes()
+
+
+def test_an_adapter_of_a_hub_model_names_it_by_its_whole_id(
+    loaded: LoadedModel, prompt: Prompt, encodings: AudioEncodings, tmp_path: Path
+) -> None:
+    from_hub = replace(loaded, info=replace(loaded.info, name="toy/micro", directory=None))
+
+    manifest = finetune(
+        from_hub, OFFLINE, load_audio, prompt, None, FinetuneConfig(steps=1, batch_size=2, lora_r=2), tmp_path,
+        encodings=encodings, seed=3,
+    )  # fmt: skip
+
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == manifest.base_model == "toy/micro"
 
 
 def test_the_adapter_says_of_another_model_what_training_taught_it(
@@ -243,8 +259,6 @@ def test_a_target_that_fits_no_module_is_an_error_that_names_it(train: Train) ->
 def test_a_model_that_wears_an_adapter_is_refused(
     train: Train, tmp_path: Path, micro_dir: Path, prompt: Prompt, encodings: AudioEncodings
 ) -> None:
-    from train.finetune import finetune
-
     train("adapter", steps=1)
     other = load_model(ModelConfig(path=str(micro_dir), device="cpu"))
     request = ScoreRequest(
