@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NoReturn
 
-from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+from huggingface_hub import HfApi, ModelInfo, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
@@ -33,28 +35,48 @@ def is_hub_id(path: str) -> bool:
 def resolve(repo: str, revision: str | None) -> tuple[str, set[str]]:
     """The commit sha of `revision`, and the file names of the repository at that commit.
 
-    Its config.json is downloaded by the revision's name, so that the name is found again offline.
+    Its config.json is downloaded by the revision's name, so that the name is found again offline. Online the Hub
+    itself must answer: what the cache holds may be older than what the revision names now.
     """
-    config_json = download_file(repo, revision, "config.json")
-    commit = config_json.parent.name
-    if constants.HF_HUB_OFFLINE:
+    online = None if constants.HF_HUB_OFFLINE else _ask(repo, revision)
+    commit = download_file(repo, revision, "config.json").parent.name
+    if online is None:
         return commit, {path.name for path in download(repo, commit).iterdir()}
-    try:
-        files = HfApi().model_info(repo, revision=commit).siblings or ()
-    except HUB_ERRORS as error:
-        _explain(repo, revision, error)
-    return commit, {file.rfilename for file in files if "/" not in file.rfilename}
+    if commit != online.sha:
+        raise ModelError(
+            f"model {repo}@{revision or 'main'} is {online.sha} on the Hub but {commit} in the cache: the Hub stopped "
+            "answering, or it moved meanwhile; run again"
+        )
+    return commit, {name for name in _names(online) if "/" not in name}
 
 
 def download(repo: str, revision: str | None, *, without_weights: bool = False) -> Path:
-    """The local snapshot of `repo` at `revision`; taken from the cache alone when HF_HUB_OFFLINE=1."""
+    """The local snapshot of `repo` at `revision`; taken from the cache alone when HF_HUB_OFFLINE=1.
+
+    Without an answer of the Hub the client takes the cache's snapshot for the whole, whatever it lacks: that is an
+    error here.
+    """
     patterns = [p for p in DECIDING_PATTERNS if not (without_weights and p in WEIGHT_PATTERNS)]
+    offline = constants.HF_HUB_OFFLINE
+    wanted = [] if offline else _matching(_names(_ask(repo, revision)), patterns)
     try:
-        return Path(
-            snapshot_download(repo, revision=revision, allow_patterns=patterns, ignore_patterns="*/*")
+        snapshot = Path(
+            snapshot_download(
+                repo,
+                revision=revision,
+                allow_patterns=patterns if offline else wanted,
+                ignore_patterns="*/*" if offline else None,
+            )
         )
     except HUB_ERRORS as error:
         _explain(repo, revision, error)
+    missing = [name for name in wanted if not (snapshot / name).is_file()]
+    if missing:
+        raise ModelError(
+            f"model {repo}@{revision or 'main'} is not whole in the cache, {missing[0]} is missing: the Hub stopped "
+            "answering; run again"
+        )
+    return snapshot
 
 
 def download_file(repo: str, revision: str | None, file: str) -> Path:
@@ -63,6 +85,25 @@ def download_file(repo: str, revision: str | None, file: str) -> Path:
         return Path(hf_hub_download(repo, file, revision=revision))
     except HUB_ERRORS as error:
         _explain(repo, revision, error)
+
+
+def _ask(repo: str, revision: str | None) -> ModelInfo:
+    """What the Hub itself says now of a revision."""
+    try:
+        return HfApi().model_info(repo, revision=revision)
+    except HUB_ERRORS as error:
+        _explain(repo, revision, error)
+
+
+def _names(info: ModelInfo) -> list[str]:
+    return [file.rfilename for file in info.siblings or ()]
+
+
+def _matching(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
+    """The names that fit a pattern in its own folder: `*` stands for no part of a path."""
+    return sorted(
+        n for n in names if any(fnmatchcase(n, p) and n.count("/") == p.count("/") for p in patterns)
+    )
 
 
 def _explain(repo: str, revision: str | None, error: Exception) -> NoReturn:

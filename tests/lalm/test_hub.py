@@ -8,10 +8,12 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 from huggingface_hub import constants
+from huggingface_hub.utils import _http
 
 from lalm.errors import ModelError
 from lalm.loading import ModelConfig, inspect_model, load_model, load_processor
@@ -23,12 +25,17 @@ API = f"/api/models/{REPO}"
 
 
 class TinyHub(ThreadingHTTPServer):
-    """One public model repository with one commit on `main`; `served` lists the files it handed out."""
+    """One public model repository with one commit on `main`; `served` lists the files it handed out.
+
+    A path that holds `ill` is answered with 503.
+    """
 
     def __init__(self, files: dict[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files = files
         self.served: list[str] = []
+        self.commit = COMMIT
+        self.ill: str | None = None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -42,13 +49,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, with_body: bool) -> None:
         path = urlsplit(self.path).path
-        revisions = ("main", COMMIT)
+        if self.server.ill and self.server.ill in path:
+            return self._send(503, b"", {})
+        revisions = ("main", self.server.commit)
         if path in (API, *(f"{API}/revision/{revision}" for revision in revisions)):
             siblings = [{"rfilename": name} for name in self.server.files]
-            return self._json({"id": REPO, "sha": COMMIT, "siblings": siblings})
+            return self._json({"id": REPO, "sha": self.server.commit, "siblings": siblings})
         if path.startswith(f"{API}/revision/"):
             return self._error("RevisionNotFound")
-        if path == f"{API}/tree/{COMMIT}":
+        if path == f"{API}/tree/{self.server.commit}":
             return self._json([_tree_entry(name, body) for name, body in self.server.files.items()])
         if path.startswith(f"/{REPO}/resolve/"):
             revision, name = path.removeprefix(f"/{REPO}/resolve/").split("/", 1)
@@ -67,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.server.files[name]
         if with_body:
             self.server.served.append(name)
-        self._send(200, body, {"ETag": f'"{_oid(body)}"', "X-Repo-Commit": COMMIT}, with_body)
+        self._send(200, body, {"ETag": f'"{_oid(body)}"', "X-Repo-Commit": self.server.commit}, with_body)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str], with_body: bool = True) -> None:
         self.send_response(status)
@@ -165,3 +174,42 @@ def test_a_hub_that_stops_answering_is_named_with_the_way_out(
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(ModelError, match=r"did not answer \(ConnectError.*HF_HUB_OFFLINE=1"):
         inspect_model(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("ill", "says"),
+    [("/api/", "did not answer"), (f"/{REPO}/resolve/", "b{40} on the Hub but a{40} in the cache")],
+)
+def test_a_stale_snapshot_is_never_taken_for_what_a_branch_names_now(
+    hub: TinyHub, ill: str, says: str
+) -> None:
+    inspect_model(CONFIG)
+    hub.commit = "b" * 40
+    hub.ill = ill
+
+    with pytest.raises(ModelError, match=says):
+        inspect_model(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("ill", "says"), [("/tree/", "not whole in the cache"), (f"/{REPO}/resolve/", "cannot be reached")]
+)
+def test_a_part_of_a_snapshot_is_never_taken_for_the_whole(
+    hub: TinyHub, monkeypatch: pytest.MonkeyPatch, ill: str, says: str
+) -> None:
+    monkeypatch.setattr(_http, "time", SimpleNamespace(sleep=lambda _: None))
+    info = inspect_model(CONFIG)  # leaves config.json in the cache
+    hub.ill = ill
+
+    with pytest.raises(ModelError, match=says):
+        load_processor(info, CONFIG)
+
+
+def test_an_adapter_in_a_folder_of_its_own_comes_along_and_other_folders_do_not(hub: TinyHub) -> None:
+    hub.files["speech-lora/adapter_config.json"] = b"{}"
+    hub.files["checkpoint-1/model.safetensors"] = b"another"
+
+    load_model(CONFIG)
+
+    assert "speech-lora/adapter_config.json" in hub.served
+    assert "checkpoint-1/model.safetensors" not in hub.served
