@@ -16,6 +16,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from augment.m4a import M4aError, open_sound
 from augment.schema import SAMPLE_RATE_HZ, AudioRef
 from lalm.errors import SimulsaError
 
@@ -54,8 +55,10 @@ def read_segment(path: Path, ref: AudioRef) -> NDArray[np.float32]:
     """
     _check_file(path)
     try:
-        with soundfile.SoundFile(path) as file:
+        with open_sound(path) as file:
             native, rate_hz = read_native(file, ref, path.name), int(file.samplerate)
+    except M4aError as error:
+        raise AudioError("audio_undecodable", f"{path.name} cannot be decoded: {error}") from error
     except (
         soundfile.SoundFileError,
         OSError,

@@ -17,7 +17,7 @@ from typing import Literal
 import pyarrow.parquet as pq
 
 from augment.assemble import in_order
-from augment.atomic import file_sha256, flush_tree
+from augment.atomic import flush_tree
 from augment.audio import AudioError, encode_flac, pcm_digest
 from augment.card import write_card
 from augment.corpora import Corpus
@@ -25,6 +25,7 @@ from augment.directories import holds_same, put_in_place, staging_beside
 from augment.examples import EmbeddedAudio, SimulExample
 from augment.finish import summarise
 from augment.manifest import (
+    BESIDE_SHARDS,
     MANIFEST_NAME,
     DatasetManifest,
     digest_of,
@@ -40,8 +41,6 @@ from lalm.errors import SimulsaError
 
 Progress = Callable[[int, int], None]
 Status = Literal["materialized", "unchanged", "incomplete", "dry_run"]
-
-_BESIDE_SHARDS = ("rejected.parquet", "evidence.parquet")
 
 
 class MaterializeError(SimulsaError):
@@ -210,10 +209,9 @@ def _finish(dataset_dir: Path, staging: Path, manifest: DatasetManifest, failure
     if failures:
         manifest = _without_failed(dataset_dir, staging, manifest, failures)
     else:
-        for name in _BESIDE_SHARDS:
+        for name in BESIDE_SHARDS:
             shutil.copyfile(dataset_dir / name, staging / name)
-    write_card(staging, manifest)
-    save_manifest(staging, manifest)
+    save_manifest(staging, write_card(staging, manifest))
 
 
 def _without_failed(
@@ -237,6 +235,5 @@ def _without_failed(
         manifest,
         counts=counts,
         rejected=dict(sorted(by_reason.items())),
-        files={name: file_sha256(staging / name) for name in _BESIDE_SHARDS},
         summary=summarise(staging / shard.path for shard in manifest.shards),
     )

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from augment.atomic import write_bytes
 from augment.corpora import CorpusConfig, CorpusError, Layout, open_corpus
 from augment.corpora.guess import Guess, guess_corpus
+from augment.corpora.overlap import Overlap, shared_audio
 from augment.corpora.survey import Progress, Survey, survey
 from augment.licences import allows_audio, forbids_derivatives
 from flows.config import ConfigError, load_config
@@ -46,6 +47,7 @@ def inspect_corpus(
         "guessed_from": list(guess.signs) if guess else None,
         "splits": [asdict(found) for found in surveys],
         "absent": absent,
+        "shared_audio": [asdict(found) for found in _overlaps(config, [s.split for s in surveys], headers)],
         "licenses": {name: _terms(name) for found in surveys for name in found.licenses},
     }
 
@@ -104,6 +106,15 @@ def _survey_all(
     if not surveys:
         raise CorpusError(next(iter(absent.values()), f"corpus {config.name!r} has no split"))
     return surveys, absent
+
+
+def _overlaps(config: CorpusConfig, splits: list[str], sample: int) -> list[Overlap]:
+    """What the train split shares with each of the others."""
+    if config.train_split not in splits:
+        return []
+    train = open_corpus(config, config.train_split)
+    held_out = [split for split in splits if split != config.train_split]
+    return [shared_audio(train, open_corpus(config, split), sample=sample) for split in held_out]
 
 
 def _terms(license: str) -> dict[str, bool]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from augment.audio import AudioError
 from augment.corpora import Corpus
+from augment.m4a import m4a_libraries
 from augment.schema import Utterance
 from tasks.fingerprints import FileDigests
 from tasks.reporting import Progress
@@ -24,4 +25,5 @@ def audio_digest(
             paths.append(corpus.audio_path(utterance))
         except AudioError:
             refused.append(utterance.id)  # the stage rejects it by name
-    return fingerprint([digests.digest_all(paths, progress), refused])
+    decoders = m4a_libraries(paths)  # named only where one is used: other corpora keep their keys
+    return fingerprint([digests.digest_all(paths, progress), refused, *([decoders] if decoders else [])])

@@ -1,7 +1,7 @@
 """Europarl-ST: speeches of the European Parliament, a list of segments, and line-aligned text.
 
 Below root, or below root/v1.1: `{src}/{tgt}/{split}/segments.lst` with `speech begin end` in seconds per line,
-`segments.{lang}` beside it, and `{src}/audios/{speech}.wav` (or flac, ogg, mp3; the release's m4a must be converted).
+`segments.{lang}` beside it, and `{src}/audios/{speech}.wav` (or flac, ogg, mp3, m4a).
 The source text may be missing. Speakers are known where speeches.lst and speakers.lst have equally many lines.
 """
 
@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
 
-from augment.audio import AudioError
 from augment.corpora.aligned import check_alignment, seconds
 from augment.corpora.base import CorpusError, FileCorpus
 from augment.corpora.checks import Checker, Fields, reject
@@ -20,7 +19,7 @@ from augment.corpora.config import CorpusConfig
 from augment.corpora.lines import count_lines, decoded, raw_lines
 from augment.schema import Rejection, Utterance
 
-_READABLE = (".wav", ".flac", ".ogg", ".mp3")
+_READABLE = (".wav", ".flac", ".ogg", ".mp3", ".m4a")
 
 
 class EuroparlCorpus(FileCorpus):
@@ -54,17 +53,11 @@ class EuroparlCorpus(FileCorpus):
             yield fields if isinstance(fields, Rejection) else checker.utterance(fields)
 
     def audio_path(self, utterance: Utterance) -> Path:
-        """The speech in the first readable format there is. Raises AudioError, naming the m4a if only that is there."""
+        """The speech in the first format there is. Raises AudioError."""
         for suffix in _READABLE:
             path = self._contained(utterance.audio.path + suffix)
             if path.is_file():
                 return path
-        unread = self._contained(f"{utterance.audio.path}.m4a")
-        if unread.is_file():
-            raise AudioError(
-                "audio_undecodable",
-                f"{unread.name} is m4a, which libsndfile cannot read: convert it to wav beside it",
-            )
         return self._contained(f"{utterance.audio.path}.wav")
 
     def _fields(

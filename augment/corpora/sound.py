@@ -10,6 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from augment.audio import ENDS_EARLY_TOLERANCE_S, AudioError, read_native, to_grid
+from augment.m4a import M4aError, open_sound
 from augment.schema import AudioRef
 
 _NOT_AUDIO = {
@@ -22,8 +23,10 @@ def read_encoded(data: bytes, name: str) -> NDArray[np.float32]:
     """The waveform inside a whole audio file's bytes; shape (num_samples,), 16 kHz mono. Raises AudioError."""
     _check_bytes(data, name)
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with open_sound(io.BytesIO(data)) as file:
             native, rate_hz = read_native(file, AudioRef(path=name), name), int(file.samplerate)
+    except M4aError as error:
+        raise AudioError("audio_undecodable", f"{name} cannot be decoded: {error}") from error
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         raise _undecodable(name, error) from error
     return to_grid(native, rate_hz, name)
@@ -50,10 +53,12 @@ def header_seconds(path: Path, ref: AudioRef) -> float:
 
 def _announced(source: Path | io.BytesIO, ref: AudioRef, name: str) -> float:
     try:
-        header = soundfile.info(source)
+        with open_sound(source) as file:
+            available_s = file.frames / file.samplerate
+    except M4aError as error:
+        raise AudioError("audio_undecodable", f"{name} cannot be decoded: {error}") from error
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         raise _undecodable(name, error) from error
-    available_s = header.frames / header.samplerate
     if available_s <= 0:
         raise AudioError("audio_no_samples", f"{name} is a valid file that holds no samples")
     if ref.offset_s >= available_s:

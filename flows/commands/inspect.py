@@ -73,6 +73,8 @@ def _show(source: str, result: dict[str, Any]) -> None:
     OUT.print(_overview(result["splits"]))
     for split in result["splits"]:
         _show_problems(split)
+    for found in result["shared_audio"]:
+        _show_shared(found)
     for split, why in result["absent"].items():
         OUT.print(f"no split {split}: {why}", soft_wrap=True)
     for name, terms in result["licenses"].items():
@@ -88,6 +90,17 @@ def _show(source: str, result: dict[str, Any]) -> None:
             f"next: `simulsa init my.yaml`, and put this there, with the licence{unknown} of your copy:"
         )
         OUT.print(corpus_section(result), end="", soft_wrap=True)
+
+
+def _show_shared(found: dict[str, Any]) -> None:
+    count = found["same_place"] + found["same_content"]
+    if count:
+        OUT.print(
+            f"{found['split']}: {count:,} utterances have audio that {found['other']} has too (all lines compared by "
+            f"place, {found['files_compared']:,} files by content): what is measured there will be too good"
+        )
+        for pair in found["examples"]:
+            OUT.print(f"    {pair}", soft_wrap=True)
 
 
 def _overview(splits: list[dict[str, Any]]) -> Table:

@@ -52,15 +52,21 @@ def test_release_may_lie_in_its_version_folder(tmp_path: Path) -> None:
     assert first.audio.path == "v1.1/en/audios/en.20080925.0.3-189"
 
 
-def test_converted_speech_wins_over_the_m4a_and_an_unconverted_one_says_what_to_do(tmp_path: Path) -> None:
+def test_converted_speech_wins_over_the_m4a_and_without_a_decoder_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("augment.m4a.find_spec", lambda name: None)
     config = write_europarl_st(tmp_path, segments=1)
     audios = tmp_path / "en/audios"
     (audios / "en.20080925.0.3-189.m4a").write_bytes(b"m4a")
-    (audios / "en.20080925.1.3-189.wav").rename(audios / "en.20080925.1.3-189.m4a")
+    (audios / "en.20080925.1.3-189.wav").unlink()
+    (audios / "en.20080925.1.3-189.m4a").write_bytes(b"\0\0\0\x1cftypM4A ")
     corpus = open_corpus(config, "train")
     converted, unconverted = utterances(config)
     assert len(corpus.load_audio(converted)) == 24_000
-    with pytest.raises(AudioError, match=r"audio_undecodable: .*189\.m4a is m4a.*convert it to wav"):
+    with pytest.raises(
+        AudioError, match=r"audio_undecodable: .*189\.m4a.*pip install 'simulsa\[m4a\]', or convert"
+    ):
         corpus.load_audio(unconverted)
 
 
