@@ -5,17 +5,20 @@ Between its two marks a card is rewritten at every publication; what a person wr
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import yaml
 
-from augment.atomic import write_bytes
+from augment.atomic import file_sha256, write_bytes
 from augment.examples import card_features
 from augment.licences import card_licence
-from augment.manifest import DatasetManifest
+from augment.manifest import BESIDE_SHARDS, DatasetManifest
+from augment.pictures import write_pictures
 from augment.quality import QualitySummary, summarise_quality
 from lalm.errors import SimulsaError
 
@@ -37,15 +40,22 @@ class CardError(SimulsaError):
     """A card on the Hub whose own sections cannot be told from the generated one."""
 
 
-def write_card(dataset_dir: Path, manifest: DatasetManifest) -> None:
-    """Write README.md for this manifest and the shards beside it."""
-    quality = summarise_quality(dataset_dir, [shard.path for shard in manifest.shards])
-    write_bytes(dataset_dir / CARD_NAME, render_card(manifest, quality).encode())
+def write_card(dataset_dir: Path, manifest: DatasetManifest) -> DatasetManifest:
+    """Write README.md and its pictures for this manifest and the shards beside it; the manifest that names them."""
+    shards = [shard.path for shard in manifest.shards]
+    law = manifest.provenance
+    pictures = write_pictures(dataset_dir, shards, alpha=law.alpha, beta=law.beta)
+    quality = summarise_quality(dataset_dir, shards)
+    write_bytes(dataset_dir / CARD_NAME, render_card(manifest, quality, pictures).encode())
+    files = {name: file_sha256(dataset_dir / name) for name in (*BESIDE_SHARDS, *pictures)}
+    return dataclasses.replace(manifest, files=files)
 
 
-def render_card(manifest: DatasetManifest, quality: QualitySummary) -> str:
+def render_card(manifest: DatasetManifest, quality: QualitySummary, pictures: Sequence[str] = ()) -> str:
     """The whole card as text; equal datasets give equal cards."""
-    return render("README.md.j2", card_metadata(manifest), m=manifest, quality=quality.to_markdown())
+    return render(
+        "README.md.j2", card_metadata(manifest), m=manifest, quality=quality.to_markdown(), pictures=pictures
+    )
 
 
 def render(template: str, metadata: dict[str, Any], **values: Any) -> str:

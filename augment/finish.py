@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from augment.assemble import DatasetConfig, in_order, part_name
-from augment.atomic import file_sha256
+from augment.atomic import file_sha256, room_in
 from augment.card import write_card
 from augment.licences import strictest
 from augment.manifest import DatasetError, DatasetManifest, Provenance, Summary, digest_of, save_manifest
@@ -32,8 +32,9 @@ def finish_dataset(
     not_selected: int,
     provenance: Provenance,
     config: DatasetConfig,
+    splits: Sequence[str] = (),
 ) -> DatasetManifest:
-    """Join one part directory per shard into a complete dataset; the manifest is written last.
+    """Join one part directory per shard into a complete dataset of these corpus splits; the manifest is written last.
 
     Raise DatasetError when no row is left, and ValueError when the balance of `Counts` does not hold.
     """
@@ -57,13 +58,14 @@ def finish_dataset(
         license=strictest(summary.licenses),
         audio="embedded",
         shards=shards,
-        files={f"{n}.parquet": file_sha256(dataset_dir / f"{n}.parquet") for n in ("rejected", "evidence")},
+        files={},
         counts=counts,
         rejected=dict(sorted(by_reason.items())),
         summary=summary,
         provenance=provenance,
+        splits=tuple(sorted(splits)),
     )
-    write_card(dataset_dir, manifest)
+    manifest = write_card(dataset_dir, manifest)
     save_manifest(dataset_dir, manifest)
     return manifest
 
@@ -122,7 +124,8 @@ def _take_shard(dataset_dir: Path, part_dir: Path, index: int, n_shards: int) ->
         try:
             os.link(source, path)
         except OSError:
-            shutil.copyfile(source, path)
+            with room_in(path.parent):
+                shutil.copyfile(source, path)
     rows = pq.ParquetFile(path).metadata.num_rows
     return Shard(path=name, sha256=file_sha256(path), num_bytes=path.stat().st_size, rows=rows)
 

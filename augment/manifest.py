@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from augment.atomic import write_bytes
+from augment.atomic import file_sha256, write_bytes
 from augment.records import from_row, to_row
 from augment.schema import Counts, Shard
 from augment.shards import verify_shard
@@ -21,6 +21,7 @@ from lalm.errors import SimulsaError
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
+BESIDE_SHARDS = ("rejected.parquet", "evidence.parquet")
 
 
 class DatasetError(SimulsaError):
@@ -71,12 +72,14 @@ class DatasetManifest:
     audio: Literal["embedded", "referenced"]
     shards: tuple[Shard, ...]
     files: dict[str, str]
-    """sha256 of rejected.parquet and evidence.parquet, outside the digest."""
+    """sha256 of rejected.parquet, evidence.parquet and the card's pictures, outside the digest."""
     counts: Counts
     rejected: dict[str, int]
     """Rejections by `stage.reason`."""
     summary: Summary
     provenance: Provenance
+    splits: tuple[str, ...] = ()
+    """The corpus splits that the rows were made of; empty in manifests that are older than this field."""
     format_version: int = FORMAT_VERSION
 
 
@@ -102,7 +105,7 @@ def load_manifest(dataset_dir: Path) -> DatasetManifest:
         content = json.loads(path.read_bytes())
         version = content.get("format_version")
         if version == FORMAT_VERSION:
-            return _within(dataset_dir, from_row(content, DatasetManifest))
+            return _within(dataset_dir, from_row({"splits": []} | content, DatasetManifest))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path} is not a dataset manifest ({error!r}): rebuild the dataset") from error
     raise DatasetError(
@@ -111,20 +114,29 @@ def load_manifest(dataset_dir: Path) -> DatasetManifest:
 
 
 def _within(dataset_dir: Path, manifest: DatasetManifest) -> DatasetManifest:
-    """The manifest, unless a shard of it lies elsewhere: it may have come from a stranger."""
-    for shard in manifest.shards:
-        path = Path(shard.path)
+    """The manifest, unless a file of it lies elsewhere: it may have come from a stranger."""
+    for name in (*(shard.path for shard in manifest.shards), *manifest.files):
+        path = Path(name)
         if path.is_absolute() or ".." in path.parts:
             raise DatasetError(
-                f"{dataset_dir}/{MANIFEST_NAME} names the shard {shard.path!r}, which leads outside of the dataset: "
+                f"{dataset_dir}/{MANIFEST_NAME} names the file {name!r}, which leads outside of the dataset: "
                 "do not use a dataset from this place"
             )
     return manifest
 
 
 def verify_dataset(dataset_dir: Path) -> DatasetManifest:
-    """The manifest, after every shard proved to have the size and sha256 that it names."""
+    """The manifest, after every file of the dataset proved to have the sha256 that it names.
+
+    Raises ShardError for a shard and DatasetError for a file beside the shards. The card is not named there: people
+    may write in it.
+    """
     manifest = load_manifest(dataset_dir)
     for shard in manifest.shards:
         verify_shard(dataset_dir, shard)
+    for name, wanted in manifest.files.items():
+        found = file_sha256(dataset_dir / name) if (dataset_dir / name).is_file() else None
+        if found != wanted:
+            state = "is missing" if found is None else f"has sha256 {found}"
+            raise DatasetError(f"{name} must have sha256 {wanted} but {state}: rebuild the dataset")
     return manifest

@@ -7,12 +7,13 @@ licence lets nothing leave.
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from augment.atomic import file_sha256, flush_tree
+from augment.atomic import flush_tree, room_in
 from augment.card import write_card
 from augment.directories import holds_same, put_in_place, staging_beside
 from augment.examples import SimulExample
@@ -22,6 +23,9 @@ from augment.records import from_row, read_records, write_records
 from augment.schema import Rejection, Shard
 from augment.shards import read_shard, write_shard
 from lalm.errors import SimulsaError
+
+_HELD_OUT = re.compile(r"(?<![a-z])(?:test|tst|dev|val|valid|validation|eval)(?![a-z])", re.IGNORECASE)
+"""Names of splits that nobody should train on: test, tst-COMMON, dev2010, validation, ..."""
 
 
 class PublishError(SimulsaError):
@@ -51,7 +55,7 @@ def publish_to_directory(
     manifest = verify_dataset(dataset_dir)
     audio, reason = audio_decision(manifest, audio)
     refuse_overlap(dataset_dir, target)
-    with staging_beside(target, dry_run=dry_run) as staging:
+    with room_in(target.parent), staging_beside(target, dry_run=dry_run) as staging:
         published = stage_copy(dataset_dir, staging, manifest, audio=audio)
         files = sorted(path for path in staging.rglob("*") if path.is_file())
         result = PublishResult(
@@ -74,6 +78,12 @@ def publish_to_directory(
 
 def audio_decision(manifest: DatasetManifest, wanted: bool | None) -> tuple[bool, str]:
     """Whether the audio may leave, and why; raise PublishError when nothing may."""
+    held_out = [split for split in manifest.splits if _HELD_OUT.search(split)]
+    if held_out:
+        raise PublishError(
+            f"the dataset {manifest.name!r} was made of the split {' and '.join(held_out)}, which others measure on: "
+            "keep it local, or build it from a train split (corpus.train_split)"
+        )
     if forbids_derivatives(manifest.license):
         raise PublishError(
             f"the dataset {manifest.name!r} derives from a corpus under {manifest.license!r}, which forbids "
@@ -105,9 +115,8 @@ def stage_copy(
         shards=shards,
         audio="referenced" if strip else manifest.audio,
         dataset_digest=digest_of(shards),
-        files={name: file_sha256(staging / name) for name in manifest.files},
     )
-    write_card(staging, published)
+    published = write_card(staging, published)
     save_manifest(staging, published)
     return published
 

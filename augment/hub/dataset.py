@@ -10,6 +10,7 @@ from augment.hub.patience import Patience
 from augment.hub.publication import Parcel, Place, Publication, publish
 from augment.hub.remote import Remote
 from augment.hub.tokens import find_token, require_token
+from augment.hub.turns import turn
 from augment.manifest import DatasetManifest, verify_dataset
 from augment.publish import audio_decision, stage_copy
 
@@ -35,7 +36,7 @@ def publish_dataset(
     remote = Remote(
         place.repo, "dataset", token=find_token(token) if dry_run else require_token(token), endpoint=endpoint
     )
-    with tempfile.TemporaryDirectory(prefix="simulsa-") as staging:
+    with turn(remote), tempfile.TemporaryDirectory(prefix="simulsa-") as staging:
         published = stage_copy(dataset_dir, Path(staging), manifest, audio=embed, link=True)
         note = f"{'with' if embed else 'without'} audio: {reason}"
         parcel = _parcel(Path(staging), published, run_id or published.dataset_digest[:12], note)

@@ -26,10 +26,11 @@ def fetch_dataset(
     cache_dir: Path | None = None,
     patience: Patience | None = None,
 ) -> Path:
-    """The local snapshot of a dataset, every shard of the size and sha256 that its manifest names.
+    """The local snapshot of a dataset, every file of the sha256 that its manifest names.
 
     A snapshot that is in the cache is not downloaded again, and suffices offline. Raises HubError when it cannot be
-    had, DatasetError when it is no dataset of ours, ShardError when a shard is not what the manifest says.
+    had, DatasetError when it is no dataset of ours or a file beside the shards, ShardError when a shard is not what
+    the manifest says.
     """
     remote = Remote(repo, "dataset", token=find_token(token), endpoint=endpoint)
     patience = patience or Patience()
@@ -45,7 +46,7 @@ def fetch_dataset(
                     token=remote.api.token,
                     endpoint=remote.endpoint,
                     cache_dir=cache_dir,
-                    allow_patterns=[MANIFEST_NAME, CARD_NAME, "*.parquet"],
+                    allow_patterns=[MANIFEST_NAME, CARD_NAME, "*.parquet", "pictures/*.png"],
                 )
             )
 

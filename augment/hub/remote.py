@@ -55,8 +55,15 @@ class Remote:
             return None
 
     def create(self, *, private: bool) -> None:
-        """Make the repository, empty."""
-        self.api.create_repo(self.repo, repo_type=self.kind, private=private, exist_ok=True)
+        """Make the repository, empty. One request: the client's own call repeats one kind of 409 without an end."""
+        owner, name = self.repo.split("/")
+        wanted = {"type": self.kind, "organization": owner, "name": name}
+        answer = get_session().post(
+            f"{self.endpoint}/api/repos/create",
+            headers=build_hf_headers(token=self._token or False),
+            json=wanted | {"visibility": "private" if private else "public"},
+        )
+        hf_raise_for_status(answer)
 
     def head(self, revision: str) -> str:
         """The commit that a branch, tag or pull request points at."""

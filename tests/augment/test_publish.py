@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from augment import directories, publish
+from augment.atomic import DiskFullError
 from augment.licences import allows_audio, forbids_derivatives, hub_name, strictest
-from augment.manifest import verify_dataset
+from augment.manifest import DatasetError, verify_dataset
 from augment.publish import PublishError, publish_to_directory
 from augment.records import read_records
 from augment.schema import Rejection
@@ -70,6 +72,47 @@ def test_a_declared_choice_overrides_the_list_of_licences(tmp_path: Path, audio:
     assert result.audio_published is audio
 
 
+@pytest.mark.parametrize("split", ["test", "tst-COMMON", "dev2010", "validation", "asr_test", "Test-clean"])
+def test_a_dataset_made_of_a_split_that_others_measure_on_never_leaves(tmp_path: Path, split: str) -> None:
+    build_dataset(tmp_path, IDS, license="cc0-1.0", splits=["train", split])
+
+    with pytest.raises(PublishError, match=rf"made of the split {split}, which others measure on"):
+        publish_to_directory(tmp_path / "dataset", tmp_path / "public")
+
+    assert not (tmp_path / "public").exists()
+
+
+@pytest.mark.parametrize(
+    "split", ["train", "train_st", "latest", "devotional", "contestants", "train.clean.360"]
+)
+def test_a_train_split_is_not_taken_for_a_held_out_one(tmp_path: Path, split: str) -> None:
+    build_dataset(tmp_path, IDS[:1], license="cc0-1.0", splits=[split])
+
+    assert publish_to_directory(tmp_path / "dataset", tmp_path / "public").status == "published"
+    assert verify_dataset(tmp_path / "public").splits == (split,)
+
+
+def test_a_manifest_from_before_splits_were_named_is_still_read(tmp_path: Path) -> None:
+    build_dataset(tmp_path, IDS[:1], license="cc0-1.0")
+    path = tmp_path / "dataset" / "manifest.json"
+    content = json.loads(path.read_text())
+    del content["splits"]
+    path.write_text(json.dumps(content))
+
+    assert verify_dataset(tmp_path / "dataset").splits == ()
+
+
+@pytest.mark.parametrize("name", ["rejected.parquet", "evidence.parquet", "pictures/length-ratio.png"])
+def test_a_damaged_file_beside_the_shards_is_never_published(tmp_path: Path, name: str) -> None:
+    build_dataset(tmp_path, IDS, license="cc0-1.0")
+    content = (tmp_path / "dataset" / name).read_bytes()
+    (tmp_path / "dataset" / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+    with pytest.raises(DatasetError, match=f"{name} must have sha256"):
+        publish_to_directory(tmp_path / "dataset", tmp_path / "public")
+    assert not (tmp_path / "public").exists()
+
+
 @pytest.mark.parametrize("license", ["cc-by-nc-nd-4.0", "CC BY-NC-ND 4.0", "cc-by-nd-3.0"])
 def test_a_no_derivatives_licence_lets_nothing_leave(tmp_path: Path, license: str) -> None:
     build_dataset(tmp_path, IDS, license=license)
@@ -126,7 +169,7 @@ def test_a_publication_that_fails_leaves_the_previous_one(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(publish, "flush_tree", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DiskFullError, match="No space left"):
         publish_to_directory(tmp_path / "new" / "dataset", tmp_path / "public")
 
     assert contents(tmp_path / "public") == contents(tmp_path / "old" / "dataset")

@@ -102,6 +102,7 @@ def build_dataset(
     rejections: Iterable[Rejection] = (),
     read_rejections: Sequence[Rejection] = (),
     not_selected: int = 5,
+    splits: Sequence[str] = ("train",),
     **changes: Any,
 ) -> DatasetManifest:
     """Assemble one part directory per shard below `root/parts` and finish them into `root/dataset`."""
@@ -130,4 +131,5 @@ def build_dataset(
         not_selected=not_selected,
         provenance=PROVENANCE,
         config=config,
+        splits=splits,
     )

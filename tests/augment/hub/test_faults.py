@@ -23,6 +23,7 @@ from tests.augment.hub.conftest import REPO, contents, titles
 from tests.support.hub import READ_TOKEN, TOKEN, Hub, Repositories
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the client's own upload
+CONFLICT = "Cannot create repo: another conflicting operation is in progress"
 COMMIT, LFS, BATCH = "/commit/main$", "^/objects/", "/info/lfs/objects/batch$"
 
 
@@ -46,6 +47,7 @@ COMMIT, LFS, BATCH = "/commit/main$", "^/objects/", "/info/lfs/objects/batch$"
         ("GET", "/revision/main$", {"action": "drop", "times": 3}),
         ("POST", "/repos/create$", {"action": "drop"}),
         ("POST", "/repos/create$", {"status": 503}),
+        ("POST", "/repos/create$", {"status": 409, "message": CONFLICT, "times": 3}),
         ("POST", "/validate-yaml$", {"action": "disconnect"}),
         ("POST", "/tag/", {"action": "drop"}),
         ("POST", "/tag/", {"status": 503, "times": 2}),
@@ -71,6 +73,17 @@ def test_a_passing_fault_costs_time_but_neither_a_file_nor_a_second_commit(
         hub.repository(REPO).refs["refs/tags/v1"] == result.commit == hub.repository(REPO).resolve("main").oid
     )
     assert all(fault.times == 0 for fault in hub.faults.coming)
+
+
+def test_a_conflict_that_never_ends_ends_the_making_of_a_repository(
+    hub: Hub, publish: Callable[..., Publication]
+) -> None:
+    """The client itself would ask again without a pause and without an end."""
+    fault = hub.fault("POST", "/repos/create$", status=409, message=CONFLICT, times=100)
+
+    with pytest.raises(HubError, match=r"409|conflict"):
+        publish()
+    assert 100 - fault.times == Patience().attempts
 
 
 def test_the_wait_that_the_hub_asks_for_is_kept(

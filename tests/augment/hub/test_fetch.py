@@ -76,6 +76,21 @@ def test_a_shard_of_another_dataset_is_refused(
         fetch()
 
 
+@pytest.mark.parametrize("name", ["rejected.parquet", "evidence.parquet", "pictures/kept-share.png"])
+@pytest.mark.parametrize("damage", ["another", "missing"])
+def test_a_file_beside_the_shards_that_is_not_what_was_published_is_refused(
+    hub: Hub, publish: Callable[..., Publication], fetch: Callable[..., Path], name: str, damage: str
+) -> None:
+    publish()
+    files = hub.repository(REPO).resolve("main").files
+    if damage == "missing":
+        files.pop(name)
+    else:
+        files[name] = files["pictures/kept-seconds.png"]
+    with pytest.raises(DatasetError, match=rf"{name} must have sha256 \w+ but (has|is missing)"):
+        fetch()
+
+
 def test_a_repository_without_a_manifest_is_no_dataset_of_ours(hub: Hub, fetch: Callable[..., Path]) -> None:
     made = hub.repositories.create("dataset", REPO, private=False)
     hub.repositories.push(made, {"README.md": b"# another's"})
@@ -83,13 +98,17 @@ def test_a_repository_without_a_manifest_is_no_dataset_of_ours(hub: Hub, fetch: 
         fetch()
 
 
+@pytest.mark.parametrize("where", ["shards", "files"])
 @pytest.mark.parametrize("path", ["../../secret.parquet", "/etc/passwd", "data/../../x.parquet"])
 def test_a_manifest_cannot_name_files_outside(
-    hub: Hub, publish: Callable[..., Publication], fetch: Callable[..., Path], path: str
+    hub: Hub, publish: Callable[..., Publication], fetch: Callable[..., Path], path: str, where: str
 ) -> None:
     publish()
     manifest = json.loads(hub.content(REPO)["manifest.json"])
-    manifest["shards"][0]["path"] = path
+    if where == "shards":
+        manifest["shards"][0]["path"] = path
+    else:
+        manifest["files"][path] = "0" * 64
     hub.repositories.push(hub.repository(REPO), {"manifest.json": json.dumps(manifest).encode()})
     with pytest.raises(DatasetError, match="leads outside of the dataset"):
         fetch()
