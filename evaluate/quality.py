@@ -47,7 +47,7 @@ class EditRate:
 def bleu_tokenizer(lang: str) -> str:
     """sacreBLEU's tokenizer of a language: zh, ja-mecab (char without MeCab), char for th, else 13a."""
     match base_language(lang):
-        case "zh":
+        case "zh" | "yue":
             return "zh"
         case "ja":
             return "ja-mecab" if find_spec("MeCab") and find_spec("ipadic") else "char"

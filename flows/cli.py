@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 from typing import NoReturn
 
@@ -36,7 +37,9 @@ def main() -> None:
     arguments = sys.argv[1:]
     try:
         _run(arguments)
-    except BrokenPipeError:
+    except BrokenPipeError as error:
+        if not _reader_left():
+            _fail(error, str(error), 2)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)  # as a shell reports a reader that left, `simulsa ... | head`
     except (SimulsaError, CycloptsError, OSError) as error:
@@ -51,6 +54,13 @@ def _run(arguments: list[str]) -> None:
         app(arguments, exit_on_error=False, print_error=False)
     finally:
         sys.stdout.flush()
+
+
+def _reader_left() -> bool:
+    """Whether stdout is a pipe that nobody reads any more; a socket or a child may break too."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), select.POLLOUT)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _fail(error: BaseException, message: str, code: int) -> NoReturn:

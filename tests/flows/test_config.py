@@ -39,7 +39,7 @@ def test_every_problem_is_listed_at_once() -> None:
 
 
 def test_unknown_profile_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"neither a file nor a profile \(demo, tiny\)"):
+    with pytest.raises(ConfigError, match=r"neither a file nor a profile \(demo, policies, tiny\)"):
         load_config("nothing-like-this")
 
 
