@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from evaluate.png import why_no_png
+
 OUT = Console(highlight=False)
 
 
@@ -25,6 +27,12 @@ def print_outcome(summary: dict[str, Any], source: str) -> None:
         OUT.print(_equal_latency_table(summary["equal_latency"]))
     run_dir = Path(summary["run_dir"])
     OUT.print(f"\nresults: {run_dir}/summary.json, dataset: {run_dir}/dataset", soft_wrap=True)
+    if summary["report"]:
+        missing = why_no_png()
+        pictures = f"SVG; {missing}" if missing else "SVG and PNG"
+        OUT.print(
+            f"numbers: {run_dir}/scores (CSV), pictures there: {pictures}", soft_wrap=True, markup=False
+        )
     OUT.print(_next(summary, run_dir, source), soft_wrap=True)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from augment.schema import Counts
 from evaluate.config import SYSTEMS
 from evaluate.curves import CurvePoint
-from evaluate.export import MeasuredUtterance, corpus_latency, measure_utterances, scored_point, write_exports
+from evaluate.export import measure_utterances, point_scores, write_exports
 from evaluate.regimes import rules_for
 from evaluate.report import FailureRow, ReportData, StageRow, render_report
 from evaluate.report.spread import measure_spread
@@ -17,8 +17,10 @@ from evaluate.report.timeline import Example, build_example
 from evaluate.significance import EqualLatency
 from evaluate.trace import StreamTrace
 from evaluate.units import Unit, choose_unit
+from flows.policy_curves import Measured, evidence_of, policy_curves
 from flows.session import Session
 from flows.summary import BALANCE, read_scores
+from flows.timed_points import timed_facts, timed_points
 from tasks.evaluate import SpokenSet, traces_of
 from tasks.store import Manifest
 
@@ -29,7 +31,6 @@ EXAMPLE_AUDIO_S = 180.0
 
 Streamed = Mapping[str, Sequence[Sequence[StreamTrace]]]
 """Per system and point of its curve, the traces of all utterances."""
-Measured = Mapping[str, Sequence[Sequence[MeasuredUtterance]]]
 
 
 def write_report(session: Session) -> Path:
@@ -52,13 +53,9 @@ def _report_data(session: Session, streamed: Streamed, measured: Measured) -> Re
     scores, config = read_scores(session), session.config
     dataset: Manifest = session.made["dataset"]
     curves = {name: [CurvePoint.from_json(p) for p in points] for name, points in scores["curves"].items()}
-    evidence = {
-        name: [
-            scored_point(point, utterances, config.corpus.tgt_lang)
-            for point, utterances in zip(points, measured[name], strict=True)
-        ]
-        for name, points in curves.items()
-    }
+    policies = policy_curves(config.evaluate.curves(), scores, measured)
+    points = curves | {curve.name: curve.points for curve in policies}
+    evidence = evidence_of(points, measured, config.corpus.tgt_lang)
     return ReportData(
         title=f"simulsa run {config.name}",
         curves=curves,
@@ -66,8 +63,12 @@ def _report_data(session: Session, streamed: Streamed, measured: Measured) -> Re
         confidence=config.evaluate.confidence,
         resamples=config.evaluate.bootstrap_resamples,
         ceiling=CurvePoint.from_json(scores["ceiling"]) if scores["ceiling"] else None,
-        spread=measure_spread(evidence, config.evaluate),
-        latency={system: [corpus_latency(point) for point in points] for system, points in measured.items()},
+        spread=measure_spread({name: evidence[name] for name in curves}, config.evaluate),
+        scores={system: [point_scores(point) for point in measured[system]] for system in curves},
+        policies=policies,
+        policy_spread=measure_spread(evidence, config.evaluate, treatment=None) if policies else None,
+        timed=timed_points(scores["timed"]) if "timed" in scores else (),
+        timed_facts=timed_facts(scores["timed"]) if "timed" in scores else (),
         rules=rules_for(config.corpus.src_lang, config.corpus.tgt_lang),
         facts=_facts(session),
         counts=Counts(**{name: dataset.info[name] for name in BALANCE}),
@@ -102,14 +103,23 @@ def _unit(session: Session) -> Unit:
 
 def _measured(session: Session, streamed: Streamed) -> Measured:
     spoken: SpokenSet = session.made["spoken"]
-    return {
+    own = {
         system: [measure_utterances(system, traces, spoken.spoken, _unit(session)) for traces in points]
         for system, points in streamed.items()
     }
+    others = {
+        name: [
+            measure_utterances(name, traces_of(made), spoken.spoken, _unit(session), knob)
+            for knob, made in points
+        ]
+        for name, points in session.made["policies"].items()
+    }
+    return own | others
 
 
 def _failures(session: Session) -> list[FailureRow]:
-    streamed: dict[str, list[Manifest]] = session.made["streamed"]
+    others = {name: [made for _, made in points] for name, points in session.made["policies"].items()}
+    streamed: dict[str, list[Manifest]] = session.made["streamed"] | others
     return [
         FailureRow(system=system, chunk_ms=made.inputs["chunk_ms"], id=id, reason=reason)
         for system, points in streamed.items()

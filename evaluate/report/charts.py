@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from evaluate.curves import CurvePoint
-from evaluate.report.axis import Scale, Tick, make_axis
-from evaluate.report.spread import Band, PointSpread, Spread
+from evaluate.report.axis import Axis, Scale, Tick, make_axis
+from evaluate.report.spots import Spot, ceiling_spots, chunk_spots
+from evaluate.report.spread import Band, Spread
 from evaluate.report.verdict import signed
 from evaluate.significance import EqualLatency
 
-WIDTH, HEIGHT = 560, 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 16, 30, 46
-_WHOLE_STRIP = 62
+Corners = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +28,15 @@ class Marker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """One system's markers, the polyline through the connected ones, and the outline of its confidence band.
+    """One curve's markers, the polyline through the connected ones, and the outline of its confidence band.
 
+    The system gives its colour; the policy, where there are several, its dashes and the shape of its markers.
     `readings` are what the pointer reads off between the markers: (latency, value, low, high) in data units.
     """
 
     name: str
+    system: str
+    policy: str = ""
     line: str
     markers: tuple[Marker, ...]
     band: str = ""
@@ -44,9 +45,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """A picture of WIDTH x HEIGHT units; `plot` is its data area as (left, top, right, bottom).
+    """A picture of width x height units; `plot` is its data area as (left, top, right, bottom).
 
     `x_range` are the latencies at the left and right end of that area, where curves can be read between points.
+    `front` is a polyline: the best BLEU that is reached by each latency.
     """
 
     width: int
@@ -57,9 +59,43 @@ class Chart:
     x_label: str
     y_label: str
     series: tuple[Series, ...]
+    title: str = ""
+    front: str = ""
     x_range: tuple[float, float] | None = None
     whole_at: float | None = None
     zero_at: float | None = None
+    marker: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """The size of a picture and the margins around its data area, in picture units; `marker` scales the markers."""
+
+    width: int = 560
+    height: int = 380
+    left: int = 46
+    right: int = 16
+    top: int = 30
+    bottom: int = 46
+    whole_strip: int = 62
+    marker: float = 1.0
+
+    def y_axis(self, values: Sequence[float]) -> Axis:
+        return make_axis([0.0, *values], self.height - self.bottom, self.top)
+
+
+FULL = Frame()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """The spots of one curve and its band, before they have a place."""
+
+    name: str
+    system: str
+    policy: str = ""
+    spots: Sequence[Spot]
+    band: Band | None = None
 
 
 def quality_latency_chart(
@@ -71,39 +107,55 @@ def quality_latency_chart(
 
     None where no streamed point has a latency.
     """
-    spots = {name: _spots(name, points, spread) for name, points in curves.items()}
-    known = [s for shown in spots.values() for s in shown if s.is_streamed] + _ceiling(ceiling)
-    if not known:
-        return None
-    has_strip = any(s.point.chunk_ms is None for shown in spots.values() for s in shown)
-    right = WIDTH - _RIGHT - (_WHOLE_STRIP if has_strip else 0)
-    x = make_axis([s.point.laal_ms for s in known], _LEFT, right)
-    heights = [height for shown in spots.values() for s in shown for height in s.heights]
-    y = make_axis([0.0, *heights, *(s.point.bleu for s in known)], HEIGHT - _BOTTOM, _TOP)
-    whole_at = right + _WHOLE_STRIP / 2 + 4 if has_strip else None
-    series = [
-        _curve(
-            name,
-            spots[name],
-            x.at,
-            y.at,
-            (whole_at or 0.0) + shift,
-            spread.bands.get(name) if spread else None,
-        )
-        for name, shift in zip(curves, _side_by_side(len(curves), 15), strict=True)
+    bands = spread.bands if spread else {}
+    drawn = [
+        Curve(name=name, system=name, spots=chunk_spots(name, points, spread), band=bands.get(name))
+        for name, points in curves.items()
     ]
-    series += [_curve("ceiling", [s], x.at, y.at, 0.0, None) for s in _ceiling(ceiling)]
+    spots = [spot for curve in drawn for spot in curve.spots] + ceiling_spots(ceiling)
+    return draw_curves(drawn, ceiling, around=spots) if any(s.is_streamed for s in spots) else None
+
+
+def draw_curves(
+    curves: Sequence[Curve],
+    ceiling: CurvePoint | None,
+    *,
+    around: Sequence[Spot],
+    frame: Frame = FULL,
+    bars: bool = True,
+    front: Corners = (),
+    title: str = "",
+) -> Chart:
+    """The curves on axes that hold the spots `around`, of which one at least is streamed.
+
+    `front` is given in data units, (latency, value).
+    """
+    right = frame.width - frame.right
+    whole_at = None
+    with_whole = [curve.name for curve in curves if any(s.point.chunk_ms is None for s in curve.spots)]
+    if with_whole:
+        right -= frame.whole_strip
+        whole_at = right + frame.whole_strip / 2 + 4
+    x = make_axis([s.point.laal_ms for s in around if s.is_streamed], frame.left, right)
+    y = frame.y_axis([height for spot in around for height in spot.heights])
+    whole_x = dict(zip(with_whole, _side_by_side(whole_at or 0.0, len(with_whole), 15), strict=True))
+    series = [_series(curve, x.at, y.at, whole_x.get(curve.name, 0.0), bars=bars) for curve in curves]
+    known = Curve(name="ceiling", system="ceiling", spots=ceiling_spots(ceiling))
+    series += [_series(known, x.at, y.at, 0.0, bars=bars)] if known.spots else []
     return Chart(
-        width=WIDTH,
-        height=HEIGHT,
-        plot=(_LEFT, _TOP, right, HEIGHT - _BOTTOM),
+        width=frame.width,
+        height=frame.height,
+        plot=(frame.left, frame.top, right, frame.height - frame.bottom),
         x_ticks=x.ticks,
         y_ticks=y.ticks,
         x_label="LAAL (ms): later →",
         y_label="BLEU",
         x_range=x.range,
         series=tuple(series),
+        title=title,
+        front=_polyline([(x.at(laal_ms), y.at(bleu)) for laal_ms, bleu in front]),
         whole_at=whole_at,
+        marker=frame.marker,
     )
 
 
@@ -112,17 +164,18 @@ def difference_chart(points: Sequence[EqualLatency]) -> Chart | None:
     if not points:
         return None
     names = list(points[0].differences)
-    x = make_axis([point.laal_ms for point in points], _LEFT + 12, WIDTH - _RIGHT - 12)
-    ends = [end for point in points for d in point.differences.values() for end in (d.low, d.high)]
-    y = make_axis([0.0, *ends], HEIGHT - _BOTTOM, _TOP)
+    x = make_axis([point.laal_ms for point in points], FULL.left + 12, FULL.width - FULL.right - 12)
+    y = FULL.y_axis([end for point in points for d in point.differences.values() for end in (d.low, d.high)])
     series = []
-    for name, shift in zip(names, _side_by_side(len(names), 7), strict=True):
-        markers = [_bar(point, name, x.at(point.laal_ms) + shift, y.at) for point in points]
-        series.append(Series(name=name.split("_minus_")[-1], line="", markers=tuple(markers)))
+    for i, name in enumerate(names):
+        places = [_side_by_side(x.at(point.laal_ms), len(names), 7)[i] for point in points]
+        markers = [_bar(point, name, at, y.at) for point, at in zip(points, places, strict=True)]
+        rival = name.split("_minus_")[-1]
+        series.append(Series(name=rival, system=rival, line="", markers=tuple(markers)))
     return Chart(
-        width=WIDTH,
-        height=HEIGHT,
-        plot=(_LEFT, _TOP, WIDTH - _RIGHT, HEIGHT - _BOTTOM),
+        width=FULL.width,
+        height=FULL.height,
+        plot=(FULL.left, FULL.top, FULL.width - FULL.right, FULL.height - FULL.bottom),
         x_ticks=x.ticks,
         y_ticks=y.ticks,
         x_label="LAAL (ms): later →",
@@ -139,61 +192,25 @@ def _bar(point: EqualLatency, name: str, x: float, y_at: Scale) -> Marker:
     return Marker(x=x, y=y_at(d.diff), tip=tip, low=y_at(d.low), high=y_at(d.high))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Spot:
-    """A point on its way into the picture."""
-
-    point: CurvePoint
-    tip: str
-    spread: PointSpread | None = None
-
-    @property
-    def is_streamed(self) -> bool:
-        return self.point.chunk_ms is not None and math.isfinite(self.point.laal_ms)
-
-    @property
-    def is_drawn(self) -> bool:
-        return self.point.chunk_ms is None or self.is_streamed
-
-    @property
-    def heights(self) -> list[float]:
-        ends = [self.spread.bleu.low, self.spread.bleu.high] if self.spread else []
-        return [self.point.bleu, *ends] if self.is_drawn else []
-
-
-def _spots(name: str, points: Sequence[CurvePoint], spread: Spread | None) -> list[_Spot]:
-    around = spread.points[name] if spread else [None] * len(points)
-    return [
-        _Spot(point=point, tip=_tip(name, point, its), spread=its)
-        for point, its in zip(points, around, strict=True)
-    ]
-
-
-def _ceiling(point: CurvePoint | None) -> list[_Spot]:
-    """The ceiling is drawn where it lies, though it knows no chunk size."""
-    if point is None or not math.isfinite(point.laal_ms):
-        return []
-    tip = f"ceiling, the truth's own alignment: {_values(point, None)}"
-    return [_Spot(point=replace(point, chunk_ms=0), tip=tip)]
-
-
-def _curve(
-    name: str, spots: Sequence[_Spot], x_at: Scale, y_at: Scale, whole_x: float, band: Band | None
-) -> Series:
-    streamed = sorted((s for s in spots if s.is_streamed), key=lambda s: s.point.laal_ms)
-    markers = [_marker(s, x_at(s.point.laal_ms), y_at) for s in streamed]
+def _series(curve: Curve, x_at: Scale, y_at: Scale, whole_x: float, *, bars: bool) -> Series:
+    streamed = sorted((s for s in curve.spots if s.is_streamed), key=lambda s: s.point.laal_ms)
+    whole = [s for s in curve.spots if s.point.chunk_ms is None]
+    places = [*((s, x_at(s.point.laal_ms)) for s in streamed), *((s, whole_x) for s in whole)]
+    band = curve.band
     return Series(
-        name=name,
-        line=_polyline([(marker.x, marker.y) for marker in markers]),
-        markers=(*markers, *(_marker(s, whole_x, y_at) for s in spots if s.point.chunk_ms is None)),
+        name=curve.name,
+        system=curve.system,
+        policy=curve.policy,
+        line=_polyline([(x_at(s.point.laal_ms), y_at(s.point.bleu)) for s in streamed]),
+        markers=tuple(_marker(spot, x, y_at, bars=bars) for spot, x in places),
         band=_outline(band, x_at, y_at) if band else "",
         readings=tuple(zip(band.laal_ms, band.bleu, band.low, band.high, strict=True)) if band else (),
     )
 
 
-def _marker(spot: _Spot, x: float, y_at: Scale) -> Marker:
-    low, high = (y_at(spot.spread.bleu.low), y_at(spot.spread.bleu.high)) if spot.spread else (None, None)
-    return Marker(x=x, y=y_at(spot.point.bleu), tip=spot.tip, low=low, high=high)
+def _marker(spot: Spot, x: float, y_at: Scale, *, bars: bool) -> Marker:
+    ends = (y_at(spot.spread.bleu.low), y_at(spot.spread.bleu.high)) if bars and spot.spread else (None, None)
+    return Marker(x=x, y=y_at(spot.point.bleu), tip=spot.tip, low=ends[0], high=ends[1])
 
 
 def _outline(band: Band, x_at: Scale, y_at: Scale) -> str:
@@ -202,23 +219,10 @@ def _outline(band: Band, x_at: Scale, y_at: Scale) -> str:
     return _polyline(there + back[::-1])
 
 
-def _polyline(corners: Sequence[tuple[float, float]]) -> str:
+def _polyline(corners: Corners) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
 
 
-def _side_by_side(count: int, gap: float) -> list[float]:
-    """Shifts that keep `count` markers of one place apart, centred on it."""
-    return [gap * (i - (count - 1) / 2) for i in range(count)]
-
-
-def _tip(name: str, point: CurvePoint, spread: PointSpread | None) -> str:
-    heard = "whole utterance" if point.chunk_ms is None else f"{point.chunk_ms} ms chunks"
-    return f"{name}, {heard}: {_values(point, spread)}"
-
-
-def _values(point: CurvePoint, spread: PointSpread | None) -> str:
-    bleu, laal_ms = f"BLEU {point.bleu:.1f}", f"LAAL {signed(point.laal_ms, 0, plus=False)} ms"
-    if spread is None:
-        return f"{bleu} at {laal_ms}"
-    ends_ms = (signed(end, 0, plus=False) for end in (spread.laal_ms.low, spread.laal_ms.high))
-    return f"{bleu} [{spread.bleu.low:.1f}, {spread.bleu.high:.1f}] at {laal_ms} [{', '.join(ends_ms)}]"
+def _side_by_side(centre: float, count: int, gap: float) -> list[float]:
+    """Places that keep `count` markers of one place apart, centred on it."""
+    return [centre + gap * (i - (count - 1) / 2) for i in range(count)]

@@ -35,10 +35,34 @@ class FailureRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportData:
-    """Everything the page shows; `facts` and `dataset_facts` are (name, value) pairs shown as they are.
+class PolicyCurve:
+    """One system under one policy; a point per setting of its knob, with every further score of that point."""
 
-    `spread` and `latency` may be missing; where they are not, their points stand in the order of `curves`.
+    name: str
+    system: str
+    policy: str
+    knobs: tuple[str, ...]
+    points: tuple[CurvePoint, ...]
+    scores: tuple[Scores, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedPoint:
+    """One system at one chunk size, streamed once more to measure computing: every metric on both clocks."""
+
+    system: str
+    chunk_ms: int
+    n_utterances: int
+    scores: Scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportData:
+    """Everything the page shows; `facts`, `dataset_facts` and `timed_facts` are (name, value) pairs shown as they are.
+
+    `spread` and `scores` (every metric that a point itself does not hold) may be missing; where they are not, their
+    points stand in the order of `curves`. `policies` is empty unless SimulSA has others beside it; then it holds all
+    curves, and `policy_spread` their common bands and front.
     """
 
     title: str
@@ -48,7 +72,11 @@ class ReportData:
     resamples: int = 0
     ceiling: CurvePoint | None = None
     spread: Spread | None = None
-    latency: Mapping[str, Sequence[Scores]] = field(default_factory=dict)
+    scores: Mapping[str, Sequence[Scores]] = field(default_factory=dict)
+    policies: Sequence[PolicyCurve] = ()
+    policy_spread: Spread | None = None
+    timed: Sequence[TimedPoint] = ()
+    timed_facts: Sequence[tuple[str, str]] = ()
     rules: Sequence[Rules] = ()
     facts: Sequence[tuple[str, str]] = ()
     counts: Counts | None = None

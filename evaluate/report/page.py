@@ -14,7 +14,8 @@ from augment.atomic import write_bytes
 from evaluate.curves import CurvePoint
 from evaluate.report.charts import Chart, difference_chart, quality_latency_chart
 from evaluate.report.data import ReportData
-from evaluate.report.rows import best_in_regimes, table_rows
+from evaluate.report.policy_charts import latency_grid, policy_chart, policy_panels, readings
+from evaluate.report.rows import best_in_regimes, policy_rows, table_rows
 from evaluate.report.verdict import comparisons, headline, signed
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -27,7 +28,7 @@ def render_report(data: ReportData, path: Path) -> None:
 
 def report_html(data: ReportData) -> str:
     """The page as a string."""
-    rows = table_rows(data)
+    rows, grid = table_rows(data), latency_grid(data.policies)
     return (
         _environment()
         .get_template("report.html.j2")
@@ -35,10 +36,20 @@ def report_html(data: ReportData) -> str:
             data=data,
             rows=rows,
             regimes=best_in_regimes(rows, data.rules),
+            silent=any(row.point.n_empty for row in rows),
             headline=headline(data.equal_latency),
             comparisons=comparisons(data.equal_latency, data.confidence),
             quality_chart=quality_latency_chart(data.curves, data.ceiling, data.spread),
             difference_chart=difference_chart(data.equal_latency),
+            policy_chart=policy_chart(data.policies, data.ceiling, data.policy_spread),
+            panels=policy_panels(data.policies, data.ceiling, data.policy_spread),
+            policy_rows=policy_rows(data),
+            systems=list(dict.fromkeys(curve.system for curve in data.policies)),
+            revises=any(
+                scores.get("normalized_erasure", 0) > 0 for c in data.policies for scores in c.scores
+            ),
+            grid=grid,
+            readings=readings(data.policies, grid),
             signatures=_signatures(data.curves),
         )
     )
@@ -47,6 +58,14 @@ def report_html(data: ReportData) -> str:
 def chart_svg(chart: Chart, title: str) -> str:
     """The picture alone, as an SVG document that needs no style sheet."""
     return _environment().get_template("chart.svg.j2").render(chart=chart, title=title)
+
+
+def panels_svg(panels: Sequence[Chart], title: str) -> str:
+    """Small pictures side by side as one SVG document, with the systems' colours above them."""
+    columns = min(len(panels), 3)
+    systems = dict.fromkeys(series.system for panel in panels for series in panel.series)
+    template = _environment().get_template("panels.svg.j2")
+    return template.render(panels=panels, title=title, columns=columns, systems=systems)
 
 
 def _environment() -> Environment:

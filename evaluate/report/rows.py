@@ -27,13 +27,15 @@ class Badge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableRow:
-    """One system at one chunk size, with all that is known of it."""
+    """One system at one chunk size, or under a policy at one setting of its knob, with all that is known of it."""
 
     system: str
+    policy: str = ""
+    knob: str = ""
     point: CurvePoint
     badges: tuple[Badge, ...]
     spread: PointSpread | None
-    latency: Scores
+    scores: Scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,11 @@ class RegimeBest:
 def table_rows(data: ReportData) -> list[TableRow]:
     """All points of all systems, in the order of the curves."""
     return list(_rows(data))
+
+
+def policy_rows(data: ReportData) -> list[TableRow]:
+    """All points of all systems under all policies, in the order of the curves."""
+    return list(_policy_rows(data))
 
 
 def best_in_regimes(rows: Sequence[TableRow], rules: Sequence[Rules]) -> list[RegimeBest]:
@@ -69,15 +76,35 @@ def best_in_regimes(rows: Sequence[TableRow], rules: Sequence[Rules]) -> list[Re
 def _rows(data: ReportData) -> Iterator[TableRow]:
     for name, points in data.curves.items():
         spreads = data.spread.points[name] if data.spread else [None] * len(points)
-        latencies = data.latency.get(name) or [{} for _ in points]
-        for point, spread, latency in zip(points, spreads, latencies, strict=True):
-            badges = tuple(_badge(point, latency, rules) for rules in data.rules)
-            yield TableRow(system=name, point=point, badges=badges, spread=spread, latency=latency)
+        found = data.scores.get(name) or [{} for _ in points]
+        for point, spread, scores in zip(points, spreads, found, strict=True):
+            yield TableRow(
+                system=name,
+                point=point,
+                badges=_badges(point, scores, data.rules),
+                spread=spread,
+                scores=scores,
+            )
 
 
-def _badge(point: CurvePoint, latency: Scores, rules: Rules) -> Badge:
+def _policy_rows(data: ReportData) -> Iterator[TableRow]:
+    for curve in data.policies:
+        spreads = data.policy_spread.points[curve.name] if data.policy_spread else [None] * len(curve.points)
+        for knob, point, spread, scores in zip(curve.knobs, curve.points, spreads, curve.scores, strict=True):
+            badges = _badges(point, scores, data.rules)
+            yield TableRow(
+                system=curve.system, policy=curve.policy, knob=knob,
+                point=point, badges=badges, spread=spread, scores=scores,
+            )  # fmt: skip
+
+
+def _badges(point: CurvePoint, scores: Scores, rules: Sequence[Rules]) -> tuple[Badge, ...]:
+    return tuple(_badge(point, scores, edition) for edition in rules)
+
+
+def _badge(point: CurvePoint, scores: Scores, rules: Rules) -> Badge:
     """Whole utterances get no regime: nothing was streamed."""
-    value = point.laal_ms if rules.metric == "LAAL" else latency.get(rules.metric, math.nan)
+    value = point.laal_ms if rules.metric == "LAAL" else scores.get(rules.metric, math.nan)
     if point.chunk_ms is None or not math.isfinite(value):
         return Badge(rules=rules, latency_ms=None, regime=None)
     regime = regime_of(value, rules)

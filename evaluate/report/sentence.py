@@ -5,13 +5,14 @@ The marks are for the eye, not for a score: case and punctuation do not count, a
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
 from sacrebleu.metrics import CHRF
+
+from evaluate.monotonicity import plain_units
 
 _CHRF: Any = CHRF()
 
@@ -40,20 +41,10 @@ def mark_errors(units: Sequence[str], references: Sequence[Sequence[str]]) -> Ma
 
 
 def _against(units: Sequence[str], reference: Sequence[str]) -> Marked:
-    matcher = SequenceMatcher(None, _plain(units), _plain(reference), autojunk=False)
+    matcher = SequenceMatcher(None, plain_units(units), plain_units(reference), autojunk=False)
     right, found = [False] * len(units), [False] * len(reference)
     for block in matcher.get_matching_blocks():
         right[block.a : block.a + block.size] = [True] * block.size
         found[block.b : block.b + block.size] = [True] * block.size
     missing = tuple(unit for unit, there in zip(reference, found, strict=True) if not there)
     return Marked(right=tuple(right), missing=missing)
-
-
-def _plain(units: Sequence[str]) -> list[str]:
-    """Units without case and punctuation; one that is all punctuation stays what it is."""
-    return [_letters(unit) or unit for unit in units]
-
-
-def _letters(unit: str) -> str:
-    kept = (sign for sign in unit.casefold() if not unicodedata.category(sign).startswith("P"))
-    return "".join(kept)

@@ -83,18 +83,22 @@ class Spread:
     same_chunk: tuple[SameChunk, ...]
 
 
-def measure_spread(curves: Curves, config: EvaluateConfig, *, treatment: str = "simulsa") -> Spread:
-    """Resample the utterances once, and read every interval off it."""
+def measure_spread(curves: Curves, config: EvaluateConfig, *, treatment: str | None = "simulsa") -> Spread:
+    """Resample the utterances once, and read every interval off it; no treatment, no comparison by chunk size."""
     measured, drawn = _measured(curves), resample(curves, config)
     bands = {name: _band(name, points, drawn, config.confidence) for name, points in curves.items()}
+    compared = (
+        [
+            _compare((treatment, i), (rival, k), curves, measured, drawn, config.confidence)
+            for rival, i, k in _same_chunks(curves, treatment)
+        ]
+        if treatment
+        else []
+    )
     return Spread(
         points=_points(curves, measured, drawn, config.confidence),
         bands={name: band for name, band in bands.items() if band},
-        same_chunk=tuple(
-            same
-            for rival, i, k in _same_chunks(curves, treatment)
-            if (same := _compare((treatment, i), (rival, k), curves, measured, drawn, config.confidence))
-        ),
+        same_chunk=tuple(same for same in compared if same),
     )
 
 

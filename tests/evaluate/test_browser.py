@@ -18,6 +18,7 @@ from evaluate.session import SpokenUtterance
 from evaluate.significance import compare_at_equal_latency
 from evaluate.trace import Emission, Step, StreamTrace
 from tests.evaluate.synthetic import invent_curve, invent_utterances
+from tests.evaluate.test_report_policies import policy_data
 from tests.support.browser import Page, chromium, require_chromium
 
 pytestmark = pytest.mark.slow
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.slow
 SOURCE_MS = 3000.0
 TEXTS = ("das kleine Haus steht am Fluss", "morgen fährt Anna nach Hause", "zwei Vögel singen im Garten")
 TEXT_COLOURS = ("ink", "soft", "bad", "base", "control", "simulsa", "ceiling", "other")
+FURTHER = {"YAAL": 500.0, "monotonicity": 0.95, "matched": 0.81}
 LONG_WORD = "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen"
 SHOWN = "[...document.querySelectorAll('article')].filter(a => a.checkVisibility()).map(a => a.dataset.id)"
 
@@ -74,7 +76,10 @@ def report_data() -> ReportData:
         curves={name: [scored.point for scored in points] for name, points in curves.items()},
         equal_latency=compare_at_equal_latency(curves, config),
         spread=measure_spread(curves, config),
-        latency={name: [{"YAAL": 500.0} for _ in points] for name, points in curves.items()},
+        scores={
+            name: [{"YAAL": 500.0, "monotonicity": 0.95, "matched": 0.81} for _ in points]
+            for name, points in curves.items()
+        },
         rules=rules_for("en", "de"),
         facts=(("model", "m" * 80),),
         rejections={"too_short_to_truncate": 3},
@@ -95,6 +100,15 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
     render_report(report_data(), path)
     return path
+
+
+@pytest.fixture
+def policies(page: Page, tmp_path: Path) -> Page:
+    """A report with policies, on a desktop in light."""
+    path = tmp_path / "report.html"
+    render_report(policy_data(), path)
+    page.open(path)
+    return page
 
 
 @pytest.fixture
@@ -210,6 +224,59 @@ def test_nothing_overflows_a_phone(page: Page) -> None:
         "&& e.checkVisibility() && e.getBoundingClientRect().right > 390.5).map(e => e.outerHTML.slice(0, 80))"
     )
     assert page.run(outside) == []
+
+
+def seen(page: Page, selector: str) -> list[str]:
+    """The names of the curves that are visible."""
+    found = f"[...document.querySelectorAll('{selector} g[data-name]')].filter(g => g.getBoundingClientRect().width)"
+    names: list[str] = page.run(f"{found}.map(g => g.dataset.name)")
+    return names
+
+
+def test_the_legend_hides_systems_and_policies_in_all_pictures(policies: Page) -> None:
+    assert len(seen(policies, "#policies figure")) == 7
+    policies.point(".legend input[value=control]", click=True)
+    policies.point(".legend input[name=policy][value=wait-k]", click=True)
+    assert seen(policies, "#policies figure") == ["base", "simulsa", "base+retranslation", "ceiling"]
+    panels = "[...document.querySelectorAll('[data-panel]')].filter(p => p.checkVisibility()).map(p => p.dataset.panel)"
+    assert policies.run(panels) == ["simulsa", "retranslation"]
+    assert seen(policies, "[data-panel=simulsa]") == ["base", "simulsa", "ceiling"]
+    policies.point(".legend input[value=control]", click=True)
+    assert "control" in seen(policies, "#policies figure")
+
+
+def test_bands_are_drawn_only_where_few_curves_are_left(policies: Page) -> None:
+    bands = "[...document.querySelectorAll('#policies figure .band')].filter(b => b.checkVisibility()).length"
+    assert policies.run(bands) == 0
+    policies.point(".legend input[name=policy][value=simulsa]", click=True)
+    assert policies.run(bands) == 3
+
+
+def test_pointing_at_a_policys_marker_says_its_knob(policies: Page) -> None:
+    policies.point("#policies [data-name='base+retranslation'] .touch")
+    said = policies.run("document.querySelector('#tip.on').textContent")
+    assert said.startswith("base, retranslation, 320 ms: BLEU ")
+    assert said.endswith("units taken back for one that stayed")
+
+
+def test_many_curves_are_read_from_the_best_down(policies: Page) -> None:
+    policies.point("#policies figure .chart", at=0.55)
+    lines = policies.run(
+        "[...document.querySelectorAll('#tip.on div')].slice(1).map(line => line.textContent)"
+    )
+    values = [float(re.findall(r"BLEU ([\d.]+)", line)[0]) for line in lines]
+    assert len(values) > 3
+    assert values == sorted(values, reverse=True)
+
+
+def test_policies_fit_a_phone_and_paper(policies: Page) -> None:
+    policies.resize(390, 844, mobile=True)
+    assert policies.run("document.documentElement.scrollWidth") == 390
+    policies.emulate(media="print")
+    policies.resize(690, 1000)
+    assert policies.run("document.documentElement.scrollWidth") == 690
+    assert policies.run("document.querySelector('.legend input').checkVisibility()") is False
+    assert policies.run("document.querySelector('.legend .key').checkVisibility()") is True
 
 
 @pytest.mark.parametrize(("media", "scheme"), [("screen", "light"), ("screen", "dark"), ("print", "dark")])

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def full_data() -> ReportData:
         equal_latency=compare_at_equal_latency(curves, EvaluateConfig(bootstrap_resamples=40)),
         ceiling=ours[1].point,
         spread=measure_spread(curves, EvaluateConfig(bootstrap_resamples=40)),
-        latency={name: [{"YAAL": 900.0} for _ in curves[name]] for name in curves},
+        scores={name: [{"YAAL": 900.0} for _ in curves[name]] for name in curves},
         rules=rules_for("en", "de"),
         facts=(("model", EVIL),),
         counts=Counts(input=10, not_selected=6, rejected_at_read=1, selected=3, rejected_later=1, rows=2),
@@ -135,6 +136,13 @@ def test_points_carry_their_regimes_intervals_and_place_on_the_front() -> None:
     assert "low" in text
     assert re.search(r"At the same chunk size.*better, no later", text)
     assert re.search(r"simulsa 320 ms [\d.]+ \[[\d.]+, [\d.]+\]", text)
+
+
+def test_latency_with_empties_is_a_column_only_where_something_is_empty() -> None:
+    data = full_data()
+    assert "with empties" not in report_html(data)
+    curves = {**data.curves, "base": [replace(point, n_empty=1) for point in data.curves["base"]]}
+    assert "with empties" in report_html(replace(data, curves=curves))
 
 
 def test_curves_have_bands_that_the_pointer_can_read() -> None:

@@ -2,18 +2,26 @@
 
 import csv
 import math
+import os
+import re
+import struct
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from evaluate.config import EvaluateConfig
 from evaluate.curves import score_traces
-from evaluate.export import corpus_latency, measure_utterances, write_csv, write_exports
+from evaluate.export import measure_utterances, point_scores, write_csv, write_exports
 from evaluate.latency import length_adaptive_lagging
+from evaluate.png import why_no_png
 from evaluate.regimes import rules_for
 from evaluate.report import ReportData
+from evaluate.report.charts import FULL
 from evaluate.report.spread import measure_spread
 from evaluate.significance import compare_at_equal_latency
 from evaluate.trace import Emission, Step, StreamTrace
@@ -58,7 +66,7 @@ def exported(directory: Path) -> ReportData:
         curves={system: [scored.point for scored in points] for system, points in curves.items()},
         equal_latency=compare_at_equal_latency(curves, CONFIG),
         spread=measure_spread(curves, CONFIG),
-        latency={system: [corpus_latency(point) for point in points] for system, points in measured.items()},
+        scores={system: [point_scores(point) for point in points] for system, points in measured.items()},
         rules=rules_for("en", "de"),
     )
     write_exports(data, [u for points in measured.values() for point in points for u in point], directory)
@@ -131,7 +139,73 @@ def test_an_utterance_without_audio_has_a_row_and_no_latency(tmp_path: Path) -> 
         [spoken("u0", 0, "eins")], "word",
     )  # fmt: skip
     assert dict(measured.scores) == {}
-    assert all(math.isnan(value) for value in corpus_latency([measured]).values())
+    assert all(math.isnan(value) for value in point_scores([measured]).values())
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+49", "-rm", "@SUM(A1)", "\tx", "\rx", "\nx", "\0x", "＝1", "'=x"])
+def test_no_text_of_a_model_is_a_formula_in_a_spreadsheet(tmp_path: Path, text: str) -> None:
+    write_csv(tmp_path / "t.csv", [{"id": "u0", "text": text}])
+    assert rows(tmp_path / "t.csv") == [{"id": "u0", "text": f"'{text}"}]
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text("=+-@\t '\"a,", max_size=6))
+def test_taking_the_apostrophe_away_gives_the_text_back(tmp_path: Path, text: str) -> None:
+    write_csv(tmp_path / "t.csv", [{"id": "u0", "text": text}])
+    cell = rows(tmp_path / "t.csv")[0].get("text", "")
+    assert (cell[1:] if re.match("'+[=+\\-@\t]", cell) else cell) == text
+    assert not cell.startswith(("=", "+", "-", "@", "\t"))
+
+
+def test_numbers_below_zero_stay_numbers(tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", [{"laal_ms": -12.5, "text": "-12.5"}])
+    assert rows(tmp_path / "t.csv") == [{"laal_ms": "-12.5", "text": "'-12.5"}]
+
+
+def test_order_is_a_score_of_every_utterance_and_point(tmp_path: Path) -> None:
+    exported(tmp_path)
+    by_id = {(r["system"], r["chunk_ms"], r["id"]): r for r in rows(tmp_path / "utterances.csv")}
+    assert (by_id["simulsa", "500", "u7"]["monotonicity"], by_id["simulsa", "500", "u7"]["matched"]) == (
+        "1.0",
+        "1.0",
+    )
+    assert by_id["base", "500", "u3"]["monotonicity"] == ""  # nothing was written
+    assert by_id["base", "500", "u7"]["matched"] == "0.5"  # of eins zwei falsch fünf, two
+    assert {row["monotonicity"] for row in rows(tmp_path / "points.csv")} == {"1.0"}
+
+
+def test_the_picture_comes_as_png_too_and_does_not_outlive_its_maker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_resvg()
+    exported(tmp_path)
+    png = (tmp_path / "curves.png").read_bytes()
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    assert struct.unpack(">II", png[16:24]) == (2 * FULL.width, 2 * FULL.height)
+    monkeypatch.setattr("evaluate.png.find_spec", lambda _: None)
+    exported(tmp_path)
+    assert (tmp_path / "curves.svg").exists()
+    assert not (tmp_path / "curves.png").exists()
+
+
+def test_without_resvg_or_without_a_font_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_resvg()
+    assert why_no_png() is None
+    monkeypatch.setattr(
+        "evaluate.png._LETTERS", "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>"
+    )
+    assert "no font" in (why_no_png() or "")
+    monkeypatch.setattr("evaluate.png.find_spec", lambda _: None)
+    assert "pip install 'resvg-py" in (why_no_png() or "")
+
+
+def require_resvg() -> None:
+    """Skip where resvg is not installed; in CI its absence is a failure."""
+    if find_spec("resvg_py") is None:
+        reason = "resvg-py is missing, so no PNG is drawn: pip install -e '.[png]'"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
 
 
 def test_columns_come_in_order_of_appearance_and_text_stays_as_it_is(tmp_path: Path) -> None:

@@ -29,15 +29,16 @@
     const x = ((event.clientX - box.left) / box.width) * chart.viewBox.baseVal.width;
     const at = Number(from) + ((x - left) / (right - left)) * (to - from);
     const lines = [];
-    for (const series of all("[data-readings]", chart)) {
+    for (const series of all("[data-readings]:not([hidden])", chart)) {
       const found = x >= left && x <= right && read(readings.get(series), at);
-      if (found) lines.push(`${series.dataset.name}: BLEU ${found[1].toFixed(1)} [${found[2].toFixed(1)}, ${found[3].toFixed(1)}]`);
+      if (found) lines.push([found[1], `${series.dataset.name}: BLEU ${found[1].toFixed(1)} [${found[2].toFixed(1)}, ${found[3].toFixed(1)}]`]);
     }
+    if (chart.classList.contains("many")) lines.sort((one, other) => other[0] - one[0]);
     const hair = chart.querySelector(".hair");
     hair.setAttribute("x1", x);
     hair.setAttribute("x2", x);
     hair.classList.toggle("on", lines.length > 0);
-    return lines.length ? [`LAAL ${signed(at, 0)} ms, between the points`, ...lines] : [];
+    return lines.length ? [`LAAL ${signed(at, 0)} ms, between the points`, ...lines.map(([, line]) => line)] : [];
   };
   const point = (event) => {
     const marker = event.target.closest("[data-tip]");
@@ -47,6 +48,22 @@
   };
   for (const kind of ["pointermove", "pointerdown", "focusin"]) document.addEventListener(kind, point);
   document.addEventListener("focusout", (event) => say([], event));
+
+  // Which systems and policies the pictures of policies show; bands only where they can be told apart.
+  const legend = document.querySelector(".legend");
+  const choose = () => {
+    const off = (name) => new Set(all(`input[name=${name}]:not(:checked)`, legend).map((input) => input.value));
+    const [systems, policies] = [off("system"), off("policy")];
+    for (const part of all("#policies .chart [data-system]")) part.toggleAttribute("hidden", systems.has(part.dataset.system) || policies.has(part.dataset.policy));
+    for (const panel of all("[data-panel]")) panel.hidden = policies.has(panel.dataset.panel);
+    const chart = document.querySelector("#policies figure .chart");
+    chart.classList.toggle("many", all("polygon.band:not([hidden])", chart).length > 4);
+  };
+  if (legend) {
+    for (const input of all("input", legend)) input.hidden = false;
+    legend.addEventListener("input", choose);
+    choose();
+  }
 
   // One clock per utterance: its sound where the page has it, the cursor and the words in any case.
   const articles = all("article");
