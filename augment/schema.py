@@ -101,11 +101,28 @@ class PartialTarget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QualityEstimate:
+    """COMET's score of a draft against the source text, without a reference; null where the text is not known.
+
+    It judges the draft, not the partial target: a beginning says less than its source, however good it is.
+    """
+
+    id: str
+    score: float | None
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QualityFlags:
-    """What the declared quality checks found for one row; flags are kept, never dropped silently."""
+    """What the declared quality checks found for one row; flags are kept, never dropped silently.
+
+    `qe_score` and `qe_model` are those of its QualityEstimate, null where none was made.
+    """
 
     length_ratio: float
     lid_prob: float | None = None
+    qe_score: float | None = None
+    qe_model: str | None = None
     flags: tuple[str, ...] = ()
 
 

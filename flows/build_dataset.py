@@ -1,4 +1,4 @@
-"""truncate -> generate -> assemble: from an offline corpus to a dataset of simultaneous examples."""
+"""truncate -> generate (-> estimate) -> assemble: from an offline corpus to a dataset of simultaneous examples."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from flows.session import Session, export, session_for
 from flows.summary import write_summary
 from lalm.languages import language_name
 from lalm.prompts import prompt_hash
+from tasks.comet import check_comet, comet_scorer, comet_workers
 from tasks.dataset import (
     assemble_dataset_shard,
     generate_shard,
@@ -20,6 +21,7 @@ from tasks.dataset import (
     select_utterances,
     truncate_shard,
 )
+from tasks.estimate import estimate_shard
 from tasks.publish import fetch_from_hub
 from tasks.stage import threads
 from tasks.store import Manifest, fingerprint
@@ -46,19 +48,25 @@ def ensure_dataset(session: Session) -> Manifest:
 def build(session: Session) -> Manifest:
     """The stages of the dataset in order, shards side by side on the configured number of threads."""
     config, ws, prompt = session.config, session.workspace, session.prompt
+    qe = config.dataset.quality.qe
+    if qe:
+        check_comet(ws, qe, references=False)
     split = config.corpus.train_split
     corpus, n_shards = session.corpus(split), config.dataset.n_shards
     selection = select_utterances.submit(ws, corpus, split, config.truncate, n_shards).result()
     cuts = [truncate_shard.submit(ws, corpus, selection, i, config.truncate) for i in range(n_shards)]
     targets = [generate_shard.submit(ws, cut, config.partial, prompt) for cut in cuts]
+    pairs = list(zip(cuts, targets, strict=True))
     provenance = make_provenance(session)
-    shards = [
-        assemble_dataset_shard.submit(ws, cut, target, i, provenance, config.dataset)
-        for i, (cut, target) in enumerate(zip(cuts, targets, strict=True))
-    ]
-    *_, finished = [
-        [part.result() for part in stage] for stage in (cuts, targets, shards)
-    ]  # first error first
+    with comet_workers(ws):
+        estimates = [estimate_shard.submit(ws, *pair, qe) if qe else None for pair in pairs]
+        shards = [
+            assemble_dataset_shard.submit(ws, *pair, i, provenance, config.dataset, estimate)
+            for i, (pair, estimate) in enumerate(zip(pairs, estimates, strict=True))
+        ]
+        *_, finished = [
+            [part.result() for part in stage if part] for stage in (cuts, targets, estimates, shards)
+        ]  # first error first
     draws = config.truncate.draws_per_utterance
     return join_shards.submit(ws, selection, finished, provenance, draws, config.dataset).result()
 
@@ -67,8 +75,10 @@ def make_provenance(session: Session) -> Provenance:
     """How the rows are made, as every row and the manifest say it; a model directory is named, never located."""
     config, info = session.config, session.workspace.info
     languages = {"src": language_name(config.corpus.src_lang), "tgt": language_name(config.corpus.tgt_lang)}
-    sections = ("truncate", "partial", "dataset")
-    semantic = {name: getattr(config, name).model_dump(mode="json") for name in sections}
+    semantic = {name: getattr(config, name).model_dump(mode="json") for name in ("truncate", "partial")}
+    semantic["dataset"] = config.dataset.semantic
+    if config.dataset.quality.qe:
+        semantic["qe"] = comet_scorer(session.workspace, config.dataset.quality.qe).identity
     return Provenance(
         draft=config.partial.draft, rule=config.partial.rule, threshold=config.partial.used_threshold,
         alpha=config.truncate.alpha, beta=config.truncate.beta, seed=config.seed,

@@ -20,7 +20,14 @@ from augment.manifest import Provenance
 from augment.partial import PartialConfig, partial_targets
 from augment.quality import language_libraries
 from augment.records import read_records, write_records
-from augment.schema import SAMPLE_RATE_HZ, PartialTarget, Rejection, TruncatedUtterance, Utterance
+from augment.schema import (
+    SAMPLE_RATE_HZ,
+    PartialTarget,
+    QualityEstimate,
+    Rejection,
+    TruncatedUtterance,
+    Utterance,
+)
 from augment.shards import bucket
 from augment.truncate import TruncateConfig, draw_id, is_selected, truncate
 from lalm.prompts import Prompt
@@ -34,11 +41,12 @@ from tasks.workspace import Workspace
 SELECT_VERSION = 1
 TRUNCATE_VERSION = 1
 GENERATE_VERSION = 1
-ASSEMBLE_VERSION = 1
-DATASET_VERSION = 1
+ASSEMBLE_VERSION = 2
+DATASET_VERSION = 2
 
 AUDIO_LIBRARIES = {name: version(name) for name in ("soxr", "soundfile")}
 PARQUET_LIBRARIES = {"pyarrow": version("pyarrow")}
+PICTURE_LIBRARIES = {"pillow": version("pillow")}
 
 
 @stage_task("select")
@@ -177,21 +185,23 @@ def _target_facts(targets: list[PartialTarget]) -> dict[str, Any]:
 @stage_task("assemble")
 def assemble_dataset_shard(
     ws: Workspace, truncated: Manifest, generated: Manifest, index: int, provenance: Provenance,
-    config: DatasetConfig,
+    config: DatasetConfig, estimated: Manifest | None = None,
 ) -> Manifest:  # fmt: skip
     """Join cuts and targets into rows with playable audio, check their quality, write one Parquet shard."""
     inputs = {
         "truncated": truncated.digest, "generated": generated.digest, "index": index,
-        "provenance": asdict(provenance), "config": config.model_dump(mode="json"),
+        "provenance": asdict(provenance), "config": config.semantic,
         "libraries": AUDIO_LIBRARIES | PARQUET_LIBRARIES | language_libraries(config.quality.identify_language),
     }  # fmt: skip
-    write = partial(_write_rows, truncated, generated, index, provenance, config, ws.progress())
+    if estimated:
+        inputs["estimated"] = estimated.digest
+    write = partial(_write_rows, truncated, generated, estimated, index, provenance, config, ws.progress())
     return ws.store.ensure("assemble", ASSEMBLE_VERSION, inputs, write)
 
 
 def _write_rows(
-    truncated: Manifest, generated: Manifest, index: int, provenance: Provenance, config: DatasetConfig,
-    progress: Progress, out: Path,
+    truncated: Manifest, generated: Manifest, estimated: Manifest | None, index: int, provenance: Provenance,
+    config: DatasetConfig, progress: Progress, out: Path,
 ) -> Mapping[str, Any]:  # fmt: skip
     targets = {t.id: t for t in read_records(generated.path("partial.parquet"), PartialTarget)}
     flacs = read_audio(truncated.path("audio.parquet"))
@@ -200,9 +210,14 @@ def _write_rows(
         out, index=index, provenance=provenance, config=config, progress=progress,
         pairs=[(record, targets[record.id]) for record in records if record.id in targets],
         rejections=[*_rejections(truncated), *_rejections(generated)],
+        estimates=_estimates(estimated) if estimated else None,
         load_kept=lambda record: decode_flac(flacs[record.utterance.id])[: record.kept_samples],
     )  # fmt: skip
     return {"shard": asdict(shard)}
+
+
+def _estimates(manifest: Manifest) -> dict[str, QualityEstimate]:
+    return {e.id: e for e in read_records(manifest.path("estimates.parquet"), QualityEstimate)}
 
 
 def _rejections(manifest: Manifest) -> list[Rejection]:
@@ -217,8 +232,8 @@ def join_shards(
     """Write the dataset directory: shards, rejected.parquet, evidence.parquet, card and manifest."""
     inputs = {
         "selection": selection.digest, "shards": [shard.digest for shard in shards], "draws": draws,
-        "provenance": asdict(provenance), "config": config.model_dump(mode="json"),
-        "libraries": PARQUET_LIBRARIES,
+        "provenance": asdict(provenance), "config": config.semantic,
+        "libraries": PARQUET_LIBRARIES | PICTURE_LIBRARIES,
     }  # fmt: skip
     write = partial(_write_dataset, selection, shards, provenance, draws, config)
     return ws.store.ensure("dataset", DATASET_VERSION, inputs, write)
@@ -234,6 +249,6 @@ def _write_dataset(
         out, part_dirs=[shard.directory for shard in shards], read_rejections=_rejections(selection),
         num_input=facts["lines"] + facts["selected"] * (draws - 1),
         not_selected=facts["lines"] - facts["rejected"] - facts["selected"],
-        provenance=provenance, config=config,
+        provenance=provenance, config=config, splits=(selection.inputs["split"],),
     )  # fmt: skip
     return {"digest": manifest.dataset_digest, **asdict(manifest.counts), "rejected": manifest.rejected}

@@ -1,6 +1,7 @@
 """The declared checks: each has a flag, one threshold in QualityConfig, a measure, and a comparison that flags.
 
-Language identification is the one check that needs an optional library, and it is off unless asked for.
+Language identification needs an optional library, quality estimation an environment of its own (its scores are made
+before the checks): both are off unless asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from augment.quality.config import Flag, QualityConfig
 from augment.quality.language import language_probability
 from augment.quality.measures import loudness_dbfs, most_repeats, script_share, split_words
-from augment.schema import SAMPLE_RATE_HZ, QualityFlags
+from augment.schema import SAMPLE_RATE_HZ, QualityEstimate, QualityFlags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Measured:
     draft_words: list[str]
     length_ratio: float
     lid_prob: float | None
+    qe_score: float | None
 
     @property
     def duration_s(self) -> float:
@@ -114,6 +116,7 @@ CHECKS: tuple[Check, ...] = (
         threshold="max_chars_per_s",
     ),
     Check(flag="other_language", measure=_confidence, compare=operator.lt, threshold="min_language_prob"),
+    Check(flag="low_qe", measure=lambda row, _: row.qe_score, compare=operator.lt, threshold="min_qe_score"),
 )
 """In the order in which a row carries its flags."""
 
@@ -126,8 +129,9 @@ def check_quality(
     tgt_lang: str,
     config: QualityConfig,
     src_lang: str | None = None,
+    estimate: QualityEstimate | None = None,
 ) -> QualityFlags:
-    """Every flag that applies to one row, in their declared order, its length ratio and language probability."""
+    """Every flag that applies to one row, in their declared order, and the measures that rows carry."""
     row = Measured(
         kept=kept,
         partial=partial,
@@ -138,6 +142,13 @@ def check_quality(
         lid_prob=language_probability(partial, tgt_lang, config.language_rivals, also=src_lang)
         if config.identify_language
         else None,
+        qe_score=estimate.score if estimate else None,
     )
     flags = tuple(check.flag for check in CHECKS if check.flags(row, config))
-    return QualityFlags(length_ratio=round(row.length_ratio, 4), lid_prob=row.lid_prob, flags=flags)
+    return QualityFlags(
+        length_ratio=round(row.length_ratio, 4),
+        lid_prob=row.lid_prob,
+        qe_score=row.qe_score,
+        qe_model=estimate.model if estimate and estimate.score is not None else None,
+        flags=flags,
+    )

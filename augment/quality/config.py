@@ -6,6 +6,8 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lalm.comet import CometConfig
+
 Flag = Literal[
     "audio_too_short",
     "audio_too_long",
@@ -17,6 +19,7 @@ Flag = Literal[
     "repetition",
     "too_many_chars_per_second",
     "other_language",
+    "low_qe",
 ]
 
 FLAGS: tuple[Flag, ...] = get_args(Flag)
@@ -67,6 +70,14 @@ class QualityConfig(BaseModel):
     )
     min_language_words: int = Field(
         default=4, ge=1, description="A shorter partial is never other_language: too short to tell."
+    )
+    qe: CometConfig | None = Field(
+        default=None,
+        description="A COMET model without reference that scores each draft against the source text: qc.qe_score.",
+    )
+    min_qe_score: float = Field(
+        default=0.5,
+        description="A draft that qe scores lower is flagged low_qe; one it cannot score never is.",
     )
     drop: tuple[Flag, ...] = Field(
         default=(), description="Flags that drop a row into rejected.parquet; by default none does."

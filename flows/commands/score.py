@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from flows.commands.common import RESULTS, Json, answer, app
+
+if TYPE_CHECKING:
+    from evaluate.neural import Translation
 
 OUT = Console(highlight=False, markup=False)
 LogPath = Annotated[
@@ -45,6 +50,17 @@ def score(
         Literal["simuleval", "omnisteval", "simulstream"] | None,
         Parameter(help="Compute what another toolkit prints, its mistakes included (docs/metrics.md)."),
     ] = None,
+    comet: Annotated[
+        list[str] | None,
+        Parameter(
+            help="A COMET model: a Hub id such as Unbabel/wmt22-comet-da, or a directory. Repeatable; needs --sources "
+            "and `make comet`.",
+            negative=(),
+        ),
+    ] = None,
+    sources: Annotated[
+        Path | None, Parameter(help="The source text of each utterance or segment, a line each; for --comet.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Score any system's log: latency on two clocks, quality with signatures, and what is missing.
@@ -52,8 +68,18 @@ def score(
     An impossible log gets no score; `simulsa lint` says what is wrong with it. Short utterances:
     `simulsa score instances.log --lang de`. Long recordings:
     `simulsa score metrics.jsonl --segments tst.yaml --references tst.de --lang de`.
+    With COMET: `simulsa score instances.log --lang de --comet Unbabel/XCOMET-XL --sources tst.en`.
     """
-    result = score_file(log, references=references, segments=segments, unit=unit, lang=lang, compat=compat)
+    result = score_file(
+        log,
+        references=references,
+        segments=segments,
+        unit=unit,
+        lang=lang,
+        compat=compat,
+        comet=comet or (),
+        sources=sources,
+    )
     answer(result, json_, _show_scores)
 
 
@@ -83,22 +109,28 @@ def score_file(
     unit: Literal["word", "char"] | None,
     lang: str | None,
     compat: Literal["simuleval", "omnisteval", "simulstream"] | None,
+    comet: Sequence[str] = (),
+    sources: Path | None = None,
 ) -> dict[str, Any]:
     """The scores of a log file as plain JSON values."""
     from evaluate.logs import HARMLESS, LogError, counted_unit, read_log, refuse, score_log
+    from evaluate.neural import translations_in_log
     from evaluate.resegment import read_references, read_segments
     from evaluate.units import choose_unit
 
     if segments is not None and references is None:
         raise LogError(f"{segments} has no text: give --references with one line per segment")
+    if comet and sources is None:
+        raise LogError("COMET models read the source text: give --sources with one line per utterance")
     chosen = unit or (choose_unit("auto", lang) if lang else None)
     log = read_log(path, chosen or "word")
     refuse(path, log.findings, {*HARMLESS, "compute_decreases"} if compat else HARMLESS)
     texts = None if references is None else read_references(references)
+    stretches = None if segments is None else read_segments(segments, texts or ())
     scores = score_log(
         log,
         references=texts,
-        segments=None if segments is None else read_segments(segments, texts or ()),
+        segments=stretches,
         unit=chosen or counted_unit(log),
         lang=lang,
         compat=compat,
@@ -110,7 +142,25 @@ def score_file(
         "segments": None if segments is None else str(segments),
     }  # fmt: skip
     warnings = [str(found) for found in log.findings]
-    return head | scores.to_json() | {"warnings": warnings}
+    result = head | scores.to_json() | {"comet": [], "warnings": warnings}
+    if comet and sources is not None:
+        lines = read_references(sources)
+        said = translations_in_log(log, scores, sources=lines, references=texts, segments=stretches)
+        result["comet"] = [_ask_comet(model, said) for model in comet]
+    return result
+
+
+def _ask_comet(model: str, translations: Sequence[Translation]) -> dict[str, Any]:
+    """One model's report; how far it is stands on stderr."""
+    from evaluate.neural import report_neural
+    from lalm.comet import CometConfig, CometScorer
+
+    with CometScorer(CometConfig(model=model)) as scorer, Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task(scorer.checkpoint.name, total=len(translations))
+        report = report_neural(
+            translations, scorer, lambda done, total: progress.update(task, completed=done, total=total)
+        )
+    return report.to_json()
 
 
 def _show_scores(result: dict[str, Any]) -> None:
@@ -128,6 +178,7 @@ def _show_scores(result: dict[str, Any]) -> None:
         if name != "unit" and corpus["n_empty"]:
             OUT.print(f"{name} with |X| for each omitted output: {_number(name, value)} ms")
     _show_quality(result)
+    _show_comet(result["comet"])
     _show_gaps(result)
 
 
@@ -141,6 +192,14 @@ def _show_quality(result: dict[str, Any]) -> None:
     for name in ("BLEU", "chrF", "TER"):
         if name in quality:
             OUT.print(f"{name} {quality[name]:.2f}  {quality[f'{name}_signature']}", soft_wrap=True)
+
+
+def _show_comet(reports: list[dict[str, Any]]) -> None:
+    for report in reports:
+        mean = "none" if report["mean"] is None else f"{report['mean']:.4f}"
+        unknown = len(report["without_source"])
+        left = f", {unknown} without a source text are left out" if unknown else ""
+        OUT.print(f"COMET {mean}  {report['model']}, mean of {report['n']}{left}", soft_wrap=True)
 
 
 def _show_gaps(result: dict[str, Any]) -> None:

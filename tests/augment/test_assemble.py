@@ -136,6 +136,9 @@ def test_equal_inputs_give_equal_files_in_any_order_of_arrival(tmp_path: Path) -
         "evidence.parquet",
         "data/train-00000-of-00002.parquet",
         "data/train-00001-of-00002.parquet",
+        "pictures/kept-share.png",
+        "pictures/kept-seconds.png",
+        "pictures/length-ratio.png",
     }
 
 
