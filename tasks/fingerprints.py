@@ -55,8 +55,9 @@ class FileDigests:
     def _remember(self, entries: list[tuple[str, int, int, str]]) -> None:
         if entries:
             self._memory.parent.mkdir(parents=True, exist_ok=True)
-            with self._memory.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(entry) + "\n" for entry in entries)
+            lines = "".join(json.dumps(entry) + "\n" for entry in entries)
+            with self._memory.open("ab", buffering=0) as file:
+                file.write(lines.encode())  # at once, so that the lines of several processes stay whole
 
     def _read(self) -> None:
         with self._memory.open(encoding="utf-8", errors="replace") as file:

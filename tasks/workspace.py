@@ -2,13 +2,17 @@
 
 A rerun in which every stage is a hit never loads the weights and starts no server: identities come from
 `inspect_model` alone, and an engine is opened by its first request.
+
+In another process (a worker of Ray or Dask) a workspace is made again from what specifies it, once per process: what it
+reports there is heard by nobody, and the task runner tells the driver when a part ends.
 """
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -32,7 +36,10 @@ class StoppedError(SimulsaError):
 
 
 class Workspace:
-    """Shared by the tasks of one run, in one process; not a pydantic model, so Prefect passes it by reference."""
+    """Shared by the tasks of one run, in one process; not a pydantic model, so Prefect passes it by reference.
+
+    Pickled as its store, model, engine, seed and workers; unpickled as the one workspace of its process made of these.
+    """
 
     def __init__(
         self,
@@ -48,6 +55,7 @@ class Workspace:
         self.store = store
         self.model = model
         self.seed = seed
+        self._specification = (store, model, engine, seed, workers)
         self.slots = threading.BoundedSemaphore(workers)
         self.reporter: Reporter = reporter or SilentReporter()
         self.stopping = stopping or threading.Event()
@@ -56,9 +64,12 @@ class Workspace:
         self.accelerator = Accelerator(engine, model, store.root / "logs")
         self.model_lock = threading.RLock()
         self._engines: dict[str, RecordedEngine] = {}
-        self._journals: list[FileJournal] = []
+        self._journals: dict[str, FileJournal] = {}
         self._parts: dict[str, int] = {}
         self._local = threading.local()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _of_this_process, self._specification
 
     @cached_property
     def info(self) -> ModelInfo:
@@ -97,21 +108,23 @@ class Workspace:
     @contextmanager
     def asking(self, scope: str) -> Iterator[RecordedEngine]:
         """The engine with the durable records of `scope` (`generate`, `evaluate`); one asker at a time unless it is
-        one that batches what several ask."""
+        one that batches what several ask.
+
+        Afterwards other machines can read the records, where the store is theirs too.
+        """
         engine = self.engine(scope)
-        if self.accelerator.is_shared:
+        with nullcontext() if self.accelerator.is_shared else self.model_lock:
             yield engine
-            return
-        with self.model_lock:
-            yield engine
+        if self.store.bucket is not None:
+            self._journals[scope].close()
 
     def engine(self, scope: str) -> RecordedEngine:
         """The recorded engine of `scope`, made at first use and opened by its first request."""
         with self.model_lock:
             if scope not in self._engines:
-                journal = FileJournal(self.store.root / "records" / scope / fingerprint(self.identity)[:16])
-                self._journals.append(journal)
-                self._engines[scope] = RecordedEngine(self._on_demand, journal)
+                place = f"records/{scope}/{fingerprint(self.identity)[:16]}"
+                self._journals[scope] = FileJournal(self.store.root / place, self.store.bucket, place)
+                self._engines[scope] = RecordedEngine(self._on_demand, self._journals[scope])
             return self._engines[scope]
 
     @cached_property
@@ -161,6 +174,24 @@ class Workspace:
         """Make every record durable, stop what was started, release the model."""
         for engine in self._engines.values():
             engine.close()
-        for journal in self._journals:
+        for journal in self._journals.values():
             journal.close()
         self.accelerator.close()
+
+
+_MADE_HERE: dict[str, Workspace] = {}
+_MAKING = threading.Lock()
+
+
+def _of_this_process(
+    store: Store, model: ModelConfig, engine: EngineConfig, seed: int, workers: int
+) -> Workspace:
+    """The workspace of this process for this specification, so that its model is loaded once; closed at its exit."""
+    settings = [model.model_dump(mode="json"), engine.model_dump(mode="json"), seed, workers]
+    key = fingerprint([repr(store.__reduce__()), settings])
+    with _MAKING:
+        if key not in _MADE_HERE:
+            made = Workspace(store=store, model=model, engine=engine, seed=seed, workers=workers)
+            atexit.register(made.close)
+            _MADE_HERE[key] = made
+        return _MADE_HERE[key]
