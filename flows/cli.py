@@ -15,12 +15,14 @@ from cyclopts import CycloptsError
 
 from flows.commands import (  # noqa: F401 - importing registers the commands
     export,
+    gc,
     inspect,
     materialize,
     merge,
     pipeline,
     publish,
     results,
+    runs,
     score,
     serve,
     setup,

@@ -20,9 +20,12 @@ from augment.hub.config import HubDatasetConfig, PublishConfig
 from augment.partial import PartialConfig
 from augment.truncate import TruncateConfig
 from evaluate.config import EvaluateConfig
+from flows.places import results_dir
 from lalm.engine_config import EngineConfig
 from lalm.errors import SimulsaError
 from lalm.loading import ModelConfig
+from tasks.runner import RunnerKind
+from tasks.store import StoreError, check_location
 from train.config import FinetuneConfig
 
 PROFILES = Path(__file__).resolve().parent.parent / "deployments" / "runs"
@@ -56,7 +59,20 @@ class RunConfig(BaseModel):
         default=7, description="Seed of every random choice: selection, cuts, LoRA, data order."
     )
     outputs: str = Field(
-        default="outputs", description="Directory of run directories and of the stage store."
+        default="outputs",
+        description="Directory of run directories and of the stage store; or s3://bucket/prefix for the store, and run "
+        "directories below ./outputs.",
+    )
+    task_runner: RunnerKind = Field(
+        default="threads",
+        description="Where the parts of stages run: threads here, or worker processes of a ray or dask cluster.",
+    )
+    cluster_address: str | None = Field(
+        default=None,
+        description="Of a running cluster, e.g. ray://head:10001 or tcp://head:8786; null: `workers` processes here.",
+    )
+    gpus_per_task: float = Field(
+        default=0, ge=0, description="GPUs that Ray reserves for each part that runs the model."
     )
     workers: int = Field(default=2, ge=1, description="CPU threads for shards; never changes a result.")
     model: ModelConfig = Field(description="The LALM to augment with, to fine-tune and to evaluate.")
@@ -88,6 +104,15 @@ class RunConfig(BaseModel):
             raise ValueError("outputs/store is the stage store: name the run otherwise")
         return value
 
+    @field_validator("outputs")
+    @classmethod
+    def _is_a_place(cls, value: str) -> str:
+        try:
+            check_location(value)
+        except StoreError as error:
+            raise ValueError(str(error)) from None
+        return value
+
     @model_validator(mode="after")
     def _evaluation_is_held_out(self) -> Self:
         for key, split in (
@@ -110,15 +135,19 @@ class RunConfig(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _what_is_timed_is_ours(self) -> Self:
+        if self.evaluate.timed and self.engine.urls:
+            raise ValueError(
+                "evaluate.timed needs an engine of its own, and engine.urls names servers that others use too: "
+                "leave one of the two out"
+            )
+        return self
+
     @property
     def run_dir(self) -> Path:
         """Where this run leaves summary.json, the report, the dataset and the adapters."""
-        return Path(self.outputs) / self.name
-
-    @property
-    def store_dir(self) -> Path:
-        """The stage store, shared by all runs below the same `outputs`."""
-        return Path(self.outputs) / "store"
+        return results_dir(self.outputs) / self.name
 
 
 def load_config(source: str, overrides: Iterable[str] = ()) -> RunConfig:

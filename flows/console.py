@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from tasks.store import Manifest
+
 STDERR = Console(stderr=True, highlight=False)
+JSON_LINES = "SIMULSA_LOG_JSON"
+
+
+def wants_json_lines() -> bool:
+    """Whether the environment asks for JSON lines on stderr instead of progress for a person."""
+    return os.environ.get(JSON_LINES, "") not in ("", "0")
 
 
 class ConsoleReporter:
@@ -47,11 +57,20 @@ class ConsoleReporter:
             self._told.add((stage, part))
             print(f"  {stage} {part}: {reason}", file=sys.stderr)
 
-    def finished(self, stage: str, part: str, *, cached: bool) -> None:
+    def finished(self, stage: str, part: str, made: Manifest, asked: Mapping[str, int]) -> None:  # noqa: ARG002
+        self.ended(stage, part, "cached" if made.cached else "done")
+
+    def failed(self, stage: str, part: str, error: BaseException) -> None:  # noqa: ARG002
+        self.ended(stage, part, "failed")
+
+    def ended(self, stage: str, part: str, note: str) -> None:
+        """A part is over, and `note` says how; also for work that is no stage."""
         task = self._tasks[stage, part]
         total = self._live.tasks[task].total or 1
-        self._live.update(task, completed=total, total=total, note="cached" if cached else "done")
+        if note != "failed":
+            self._live.update(task, completed=total, total=total)
+        self._live.update(task, note=note)
         self._live.stop_task(task)
         if not self._draws:
             seconds = self._live.tasks[task].elapsed or 0.0
-            print(f"  {stage} {part}: {'cached' if cached else 'done'} in {seconds:.1f} s", file=sys.stderr)
+            print(f"  {stage} {part}: {note} in {seconds:.1f} s", file=sys.stderr)

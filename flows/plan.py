@@ -18,6 +18,7 @@ from augment.schema import Rejection, Utterance
 from augment.truncate import is_selected
 from flows.config import DemoConfig, RunConfig
 from flows.demo_inputs import resolve_model
+from flows.places import store_location
 from lalm.loading import ModelInfo, inspect_model
 
 HEADERS_READ = 200
@@ -47,7 +48,7 @@ def plan_run(config: RunConfig) -> dict[str, Any]:
         "disk_gb": round(draws * mean_s * FLAC_BYTES_PER_S * 2 / 1e9, 3),
         "gpu_hours": round(flops / EFFECTIVE_FLOPS / 3600, 3), "model_parameters": parameters,
         "assumptions": f"{EFFECTIVE_FLOPS:.0e} effective FLOP/s, {mean_s:.1f} s and {words:.0f} words an utterance, "
-        "evaluation not counted", "store": str(resolved.store_dir), "results": str(resolved.run_dir),
+        "evaluation not counted", "store": store_location(resolved.outputs), "results": str(resolved.run_dir),
     }  # fmt: skip
 
 

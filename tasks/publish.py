@@ -16,6 +16,7 @@ from augment.hub.errors import HubError
 from augment.hub.fetch import fetch_dataset
 from augment.hub.publication import Place, Publication
 from augment.manifest import load_manifest
+from tasks.artifacts import Artifacts
 from tasks.store import Manifest
 
 
@@ -26,7 +27,16 @@ def publish_to_hub(dataset_dir: Path, config: PublishConfig) -> Publication:
         repo=config.repo, private=config.private, branch=config.branch, pull_request=config.pull_request,
         tag=config.tag,
     )  # fmt: skip
-    return publish_dataset(dataset_dir, place, audio=config.audio, token=_secret(config.token_secret))
+    publication = publish_dataset(dataset_dir, place, audio=config.audio, token=_secret(config.token_secret))
+    if publication.status == "published":
+        with Artifacts() as artifacts:
+            artifacts.link(f"published {config.repo}", revision_url(publication), publication.repo)
+    return publication
+
+
+def revision_url(publication: Publication) -> str:
+    """The page of the published revision: the pull request, or the files at the commit."""
+    return publication.pull_request or f"{publication.url}/tree/{publication.commit}"
 
 
 @task(name="fetch", persist_result=False, cache_policy=NO_CACHE)

@@ -7,7 +7,6 @@ state so that the UI shows it. Results stay in memory; they are small manifests.
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, cast
 
@@ -18,6 +17,7 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from tasks.checks import needing, needs_of
 from tasks.store import Manifest
 from tasks.workspace import Workspace
 
@@ -31,7 +31,7 @@ def threads() -> TaskRunner[PrefectFuture[Any]]:
 
 
 def stage_task(stage: str) -> Callable[[StageFunction[P]], Task[..., Manifest]]:
-    """Make a stage function a Prefect task that is timed, reported, and shown as Cached on a hit.
+    """Make a stage function a Prefect task that is checked, reported, and shown as Cached on a hit.
 
     The undecorated function stays reachable as `.fn.__wrapped__` for tests without a flow engine.
     """
@@ -40,10 +40,14 @@ def stage_task(stage: str) -> Callable[[StageFunction[P]], Task[..., Manifest]]:
         @functools.wraps(function)
         def run(workspace: Workspace, *args: P.args, **kwargs: P.kwargs) -> Manifest | State[Manifest]:
             with workspace.slots:
-                part, start_s = workspace.begin(stage), time.monotonic()
-                manifest = function(workspace, *args, **kwargs)
-            workspace.clock.add(stage, start_s, time.monotonic(), cached=manifest.cached)
-            workspace.reporter.finished(stage, part, cached=manifest.cached)
+                part = workspace.begin(stage)
+                try:
+                    with needing(needs_of(stage, workspace, (*args, *kwargs.values()))):
+                        manifest = function(workspace, *args, **kwargs)
+                except BaseException as error:
+                    workspace.reporter.failed(stage, part, error)
+                    raise
+            workspace.reporter.finished(stage, part, manifest, workspace.requests())
             if manifest.cached:
                 return Completed(name="Cached", message=f"stored as {manifest.key[:12]}", data=manifest)
             return manifest

@@ -21,7 +21,9 @@ PIPELINE = Group("Pipeline", sort_key=1)
 RESULTS = Group("Results", sort_key=2)
 SETUP = Group("Set-up", sort_key=3)
 
-ConfigName = Annotated[str, Parameter(help="A profile (demo, policies, tiny) or a YAML file from `simulsa init`.")]
+ConfigName = Annotated[
+    str, Parameter(help="A profile (demo, policies, tiny) or a YAML file from `simulsa init`.")
+]
 Set = Annotated[
     list[str] | None,
     Parameter(name="--set", help="Override one key, e.g. --set finetune.steps=100. Repeatable.", negative=()),

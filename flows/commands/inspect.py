@@ -54,7 +54,7 @@ def inspect(
         def watch(split: str) -> Iterator[Any]:
             reporter.started("inspect", split)
             yield partial(reporter.advanced, "inspect", split)
-            reporter.finished("inspect", split, cached=False)
+            reporter.ended("inspect", split, "done")
 
         result = inspect_corpus(source, layout=layout, src=src, tgt=tgt, headers=sample, watch=watch)
     if html is not None:

@@ -130,7 +130,7 @@ def _progress() -> Iterator[Progress]:
     with ConsoleReporter() as reporter:
         reporter.started("materialize", "")
         yield lambda done, total: reporter.advanced("materialize", "", done, total)
-        reporter.finished("materialize", "", cached=False)
+        reporter.ended("materialize", "", "done")
 
 
 def _show(result: dict[str, Any]) -> None:

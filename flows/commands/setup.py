@@ -28,11 +28,24 @@ def init(
 
 
 @app.command(group=SETUP)
-def doctor(*, json_: Json = False) -> None:
-    """Check this machine: Python, libraries, device, disk, Prefect, the Hub token (never shown)."""
-    from flows.doctor import diagnose, print_diagnosis
+def doctor(
+    *,
+    deployments: Annotated[
+        bool, Parameter(help="Check prefect.yaml instead, without a server.", negative=())
+    ] = False,
+    prefect_file: Annotated[
+        Path | None, Parameter(help="With --deployments: another file than deployments/prefect.yaml.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Check this machine: Python, libraries, device, disk, Prefect, the Hub token (never shown).
 
-    result = diagnose()
+    --deployments checks every entrypoint, parameter, schedule, work pool and key of deployments/prefect.yaml, which
+    Prefect itself would accept unseen; `sh deployments/setup.sh` then deploys it.
+    """
+    from flows.doctor import diagnose, diagnose_deployments, print_diagnosis
+
+    result = diagnose_deployments(prefect_file) if deployments or prefect_file else diagnose()
     answer(result, json_, print_diagnosis)
     if not result["healthy"]:
         sys.exit(1)
