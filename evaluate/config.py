@@ -8,7 +8,9 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from evaluate.long_form import LongFormConfig
-from evaluate.policies import ChunkMs, PolicyConfig, PolicyPoint, SimulSA, SimulSAConfig
+from evaluate.policies import ChunkMs, PolicyConfig, PolicyPoint, SimulSA, SimulSAConfig, System
+from evaluate.policies.base import distinct
+from lalm.comet import CometConfig
 
 BASELINES = ("base", "control")
 """The systems SimulSA is compared with; `control` is the same LoRA run on offline data only."""
@@ -22,6 +24,31 @@ class PlannedCurve:
     name: str
     system: str
     points: tuple[PolicyPoint, ...]
+
+
+class TimedConfig(BaseModel):
+    """What is streamed once more, one utterance alone, to measure how long computing takes on this machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    utterances: int = Field(default=20, ge=1, description="The first utterances of the split are measured.")
+    chunk_ms: tuple[ChunkMs, ...] = Field(
+        default=(640, 1280), min_length=1, description="Audio per step, in ms: one measurement each."
+    )
+    systems: tuple[System, ...] = Field(
+        default=("simulsa",), min_length=1, description="The systems that are measured, under SimulSA."
+    )
+    warm_up: int = Field(
+        default=2,
+        ge=0,
+        description="Utterances behind the measured ones that are streamed first, unmeasured.",
+    )
+    coalesce: bool = Field(
+        default=False,
+        description="Let a step that comes late hear all audio that arrived meanwhile, as a live system would.",
+    )
+
+    _distinct = field_validator("chunk_ms", "systems")(distinct)
 
 
 class EvaluateConfig(BaseModel):
@@ -54,6 +81,13 @@ class EvaluateConfig(BaseModel):
         default=None,
         description="A sliding window for recordings longer than the model's own; null lists these as failed.",
     )
+    comet: tuple[CometConfig, ...] = Field(
+        default=(),
+        description="COMET models that score every point, in the environment that `make comet` makes.",
+    )
+    timed: TimedConfig | None = Field(
+        default=None, description="Computation-aware latency of our own systems; null measures none."
+    )
     max_new_tokens_per_step: int = Field(
         default=24, ge=2, description="Cap on the tokens of one step before the audio ends; hits are counted."
     )
@@ -73,12 +107,7 @@ class EvaluateConfig(BaseModel):
         description="LAAL values (ms) at which BLEU is compared; null picks round values inside the overlap.",
     )
 
-    @field_validator("chunk_ms", "base_chunk_ms")
-    @classmethod
-    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(value)) != len(value):
-            raise ValueError(f"chunk sizes must be distinct, got {list(value)}: remove the repeated one")
-        return tuple(sorted(value))
+    _distinct = field_validator("chunk_ms", "base_chunk_ms")(distinct)
 
     @field_validator("policies")
     @classmethod
@@ -96,7 +125,8 @@ class EvaluateConfig(BaseModel):
 
     @model_validator(mode="after")
     def _no_audio_passes_unheard(self) -> Self:
-        longest = max(point.chunk_ms or 0 for curve in self.curves() for point in curve.points)
+        steps = [point.chunk_ms or 0 for curve in self.curves() for point in curve.points]
+        longest = max([*steps, *(self.timed.chunk_ms if self.timed else ())])
         if self.long_form and longest > self.long_form.keep_ms:
             raise ValueError(
                 f"a step of {longest} ms is longer than long_form.keep_ms={self.long_form.keep_ms}, so audio would "

@@ -94,7 +94,7 @@ def scored_point(point: CurvePoint, measured: Sequence[MeasuredUtterance], tgt_l
 
 
 def write_exports(data: ReportData, measured: Iterable[MeasuredUtterance], directory: Path) -> None:
-    """Write points.csv, curves.csv, differences.csv and utterances.csv; policies.csv and timed.csv if they have rows.
+    """Write points, curves, differences and utterances.csv; policies, timed and neural.csv if they have rows.
 
     The pictures are curves.svg and policies.svg, each with its PNG where `why_no_png` finds nothing missing.
     """
@@ -106,6 +106,7 @@ def write_exports(data: ReportData, measured: Iterable[MeasuredUtterance], direc
     write_csv(directory / "utterances.csv", map(_utterance_cells, measured))
     _write_or_remove(directory / "policies.csv", map(_point_cells, policy_rows(data)))
     _write_or_remove(directory / "timed.csv", map(_timed_cells, data.timed))
+    _write_or_remove(directory / "neural.csv", map(asdict, data.neural))
     chart = quality_latency_chart(data.curves, data.ceiling, data.spread)
     panels = policy_panels(data.policies, data.ceiling, data.policy_spread)
     title = f"{data.title}: BLEU over LAAL"

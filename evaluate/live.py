@@ -20,7 +20,7 @@ from evaluate.stream import NO_RESULT, Progress, answers, refuse_what_cannot_be_
 from evaluate.trace import StreamTrace
 from lalm.engine import Engine
 from lalm.errors import EngineError
-from lalm.prompts import Prompt, decode
+from lalm.prompts import Prompt
 
 _UNFINISHED = "\ufffd"
 """What a tokenizer decodes the first bytes of an unfinished character to."""
@@ -60,7 +60,7 @@ def stream_live(
     while session.is_open:
         _advance(session, engine, adapter)
         if session.failure is None:
-            text = _readable(session, tokenizer)
+            text = _readable(session)
             yield session.steps[-1].audio_ms, text[len(shown) :]
             shown = text
     if session.failure is not None:
@@ -78,18 +78,19 @@ def simulate_timed(
     adapter: Path | None,
     tgt_lang: str,
     policy: Policy = SIMULSA,
+    warm_up: Sequence[SpokenUtterance],
     coalesce: bool = False,
     progress: Progress | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[StreamTrace]:
     """Stream one utterance after the other and measure the compute of every step (`Step.compute_s`).
 
-    The first utterance is streamed once before, unmeasured, to warm up. No audio encoding made elsewhere is used. With
-    `coalesce`, a step that begins late on the queue clock hears all whole steps of audio that arrived meanwhile. The
-    engine must compute its answers: one that reads them back from records would measure nothing. `clock` gives seconds.
+    Those of `warm_up` are streamed before, unmeasured. No audio encoding made elsewhere is used. With `coalesce`, a
+    step that begins late on the queue clock hears all whole steps of audio that arrived meanwhile. The engine must
+    compute its answers: one that reads them back from records would measure nothing. `clock` gives seconds.
     """
     traces: list[StreamTrace] = []
-    for utterance in (*utterances[:1], *utterances):
+    for utterance in (*warm_up, *utterances):
         session = StreamSession(
             replace(utterance, sha=f"{utterance.sha}:timed-{uuid.uuid4().hex}"),
             prompt=prompt,
@@ -106,8 +107,8 @@ def simulate_timed(
             _advance(session, engine, adapter, clock)
         traces.append(session.trace())
         if progress:
-            progress(len(traces), len(utterances) + 1)
-    return traces[1:]
+            progress(len(traces), len(warm_up) + len(utterances))
+    return traces[len(warm_up) :]
 
 
 def _advance(
@@ -127,8 +128,6 @@ def _advance(
     session.accept(result, attention=attention, compute_s=took_s)
 
 
-def _readable(session: StreamSession, tokenizer: Any) -> str:
+def _readable(session: StreamSession) -> str:
     """All text so far; while more may come, an unfinished character is held back."""
-    ids = [token for step in session.steps for token in step.token_ids]
-    text = decode(tokenizer, ids)
-    return text.rstrip(_UNFINISHED) if session.is_open else text
+    return session.text.rstrip(_UNFINISHED) if session.is_open else session.text

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from augment.schema import SAMPLE_RATE_HZ
 from evaluate.config import EvaluateConfig
-from evaluate.long_form import SlidingWindow, align_in_parts
+from evaluate.long_form import SlidingWindow, align_in_parts, join_parts
 from evaluate.policies import Hypothesis, Policy, Seen, SimulSA
 from evaluate.trace import Emission, Step, StreamTrace
 from evaluate.units import Unit, align_pieces, align_units, choose_unit, unit_spans
@@ -88,6 +88,8 @@ class StreamSession:
         self._hypotheses: list[tuple[int, ...]] = []
         long_form = None if chunk_ms is None or policy.revises else config.long_form
         self._window = SlidingWindow(long_form, tokenizer, tgt_lang) if long_form else None
+        self._sentence_step = 0
+        self._make_room()
 
     @property
     def most_heard_ms(self) -> float:
@@ -101,6 +103,11 @@ class StreamSession:
         return len(self._boundaries)
 
     @property
+    def steps_done(self) -> int:
+        """How many of `num_steps` need nothing more."""
+        return self.num_steps if self.failure else self._next
+
+    @property
     def is_open(self) -> bool:
         """Whether there is audio left to hear."""
         return self.failure is None and self._next < self.num_steps
@@ -112,22 +119,42 @@ class StreamSession:
 
     @property
     def reads(self) -> bool:
-        """Whether the policy lets the next step pass without the model; the last step never does."""
-        return self.is_open and not self._is_last and self.policy.reads(self._seen())
+        """Whether the next step passes without the model: nobody has spoken, or before the end the policy says so."""
+        if not self.is_open or self._is_silent:
+            return self.is_open
+        return not self._is_final and (self._has_just_begun or self.policy.reads(self._seen()))
 
     @property
     def attends(self) -> tuple[int, ...] | None:
         """The layers by whose attention the next answer is judged, None where it is not; nothing is at the end."""
-        return None if self._is_last else self.policy.attends
+        return None if self._is_final else self.policy.attends
 
     @property
     def _is_last(self) -> bool:
         return self._next == self.num_steps - 1
 
+    @property
+    def _is_final(self) -> bool:
+        """Whether what the next step hears ends the audio or a sentence: then all that is left is said."""
+        return self._sentence_end_ms is not None or self._is_last
+
+    @property
+    def _is_silent(self) -> bool:
+        return self._window is not None and self._window.is_silent
+
+    @property
+    def _has_just_begun(self) -> bool:
+        """Whether less than a step of audio follows a pause: a model guesses there, and no first step hears less."""
+        return self._chunk_ms is not None and self._end_ms - self._start_ms < self._chunk_ms
+
+    @property
+    def _sentence_end_ms(self) -> float | None:
+        return self._window.sentence_end_ms if self._window else None
+
     def _seen(self) -> Seen:
         return Seen(
-            step=len(self.steps) + 1,
-            heard_ms=self.heard_ms - self._start_ms,
+            step=len(self.steps) - self._sentence_step + 1,
+            heard_ms=self._end_ms - self._start_ms,
             emitted=self._prefix,
             hypotheses=self._hypotheses,
         )
@@ -157,7 +184,7 @@ class StreamSession:
         )
 
     def _audio(self) -> AudioClip:
-        begin, end = round(self._start_ms * SAMPLES_PER_MS), self._boundaries[self._next]
+        begin, end = (round(ms * SAMPLES_PER_MS) for ms in (self._start_ms, self._end_ms))
         span = f"{begin}-{end}" if begin else f"{end}"
         return AudioClip(key=f"{self.utterance.sha}:{span}", waveform=self.utterance.waveform[begin:end])
 
@@ -166,13 +193,18 @@ class StreamSession:
         return self._window.start_ms if self._window else 0.0
 
     @property
+    def _end_ms(self) -> float:
+        """The end of the audio that the next step gives to the model: all it heard, or a sentence of it."""
+        return self.heard_ms if self._sentence_end_ms is None else self._sentence_end_ms
+
+    @property
     def _prefix(self) -> tuple[int, ...]:
         return tuple(self._emitted[self._window.first_token :] if self._window else self._emitted)
 
     @property
     def _token_cap(self) -> int:
-        """Nothing is heard after the last step, so it may say all that is left; so may one that says all anew."""
-        says_all = self._is_last or self.policy.revises
+        """Nothing is heard after a final step, so it may say all that is left; so may one that says all anew."""
+        says_all = self._is_final or self.policy.revises
         return self._config.max_new_tokens_offline if says_all else self._config.max_new_tokens_per_step
 
     def attention_request(self, said: Generation) -> ScoreRequest:
@@ -204,7 +236,7 @@ class StreamSession:
             tgt_lang=self._tgt_lang,
             attention=attention,
         )
-        asked = said.ids and not self._is_last
+        asked = said.ids and not self._is_final
         limit = self.policy.writes(self._seen(), said) if asked else len(said.ids)
         written = said.ids[: said.whole(limit)]
         self._hypotheses.append((*said.prefix, *said.ids))
@@ -223,13 +255,29 @@ class StreamSession:
     def _close(self, step: Step) -> None:
         self._emitted.extend(step.token_ids)
         self.steps.append(step)
-        self._next += 1
+        if self._window and self._window.sentence_end_ms is not None:
+            self._window.restart(self._emitted)  # the audio behind the pause is the next step's, now
+            self._sentence_step = len(self.steps)
+            self._hypotheses.clear()
+        else:
+            self._next += 1
         self._make_room()
 
     def _make_room(self) -> None:
         """Move the window on where it is full; hypotheses that began elsewhere compare with nothing."""
-        if self._window and self.is_open and self._window.move(self.heard_ms, self.steps, self._emitted):
-            self._hypotheses.clear()
+        if self._window and self.is_open:
+            self._window.listen(self.utterance.waveform, self.heard_ms)
+            if self._window.move(self.heard_ms, self.steps, self._emitted):
+                self._hypotheses.clear()
+
+    @property
+    def text(self) -> str:
+        """All that was written so far; what a new window begins with stands apart."""
+        first, *others = [
+            decode(self._tokenizer, self._emitted[begin:end])
+            for begin, end in pairwise([0, *(self._window.cuts if self._window else ()), len(self._emitted)])
+        ]
+        return join_parts([first, *(text.lstrip() for text in others)], self._unit)
 
     def trace(self) -> StreamTrace:
         """The record of this session; a failed one keeps its steps and says nothing."""

@@ -101,21 +101,22 @@ def _run(
     sessions: dict[str, StreamSession], engine: Engine, adapter: Path | None, progress: Progress | None
 ) -> None:
     total = sum(session.num_steps for session in sessions.values())
-    while waiting := {id_: session for id_, session in sessions.items() if session.is_open}:
-        for session in waiting.values():
-            while session.reads:
-                session.wait()
-        done = sum(map(_steps_done, sessions.values()))
+    while waiting := _asking(sessions):
+        done = sum(session.steps_done for session in sessions.values())
         for id_, result, attention in answers(engine, dict(waiting), adapter):
             session = waiting.pop(id_)
-            before = _steps_done(session)
+            before = session.steps_done
             session.accept(result, attention=attention)
-            done += _steps_done(session) - before
+            done += session.steps_done - before
             if progress:
                 progress(done, total)
         for session in waiting.values():
             session.accept(NO_RESULT)
 
 
-def _steps_done(session: StreamSession) -> int:
-    return session.num_steps if session.failure else len(session.steps)
+def _asking(sessions: Mapping[str, StreamSession]) -> dict[str, StreamSession]:
+    """The sessions whose next step asks the model; what comes before it is heard."""
+    for session in sessions.values():
+        while session.reads:
+            session.wait()
+    return {id_: session for id_, session in sessions.items() if session.is_open}

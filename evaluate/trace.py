@@ -97,6 +97,18 @@ class StreamTrace:
         return cls(**{**value, "steps": steps, "emissions": emissions})
 
 
+def require_forward(trace: StreamTrace) -> None:
+    """Raise TraceError unless time only goes on: no step hears less, and no unit comes earlier, than the one before.
+
+    A failed trace must say nothing, since it counts as empty.
+    """
+    heard, delays = [step.audio_ms for step in trace.steps], list(trace.delays_ms)
+    if heard != sorted(heard) or delays != sorted(delays):
+        raise TraceError(f"trace {trace.id!r} runs backwards: steps at {heard} ms, units at {delays} ms")
+    if trace.failure and (trace.text or delays):
+        raise TraceError(f"trace {trace.id!r} failed ({trace.failure}), but says {trace.text!r}")
+
+
 def write_traces(path: Path, traces: Iterable[StreamTrace]) -> None:
     """Write one JSON line per trace, replacing the file whole or not at all."""
     with replaced(path) as temporary, temporary.open("w", encoding="utf-8") as file:

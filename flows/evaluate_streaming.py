@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -13,22 +15,31 @@ from flows.finetune_lalm import ensure_adapters
 from flows.report import write_report
 from flows.session import Session, session_for
 from flows.summary import write_summary
+from tasks.comet import check_comet, comet_workers
 from tasks.evaluate import SpokenSet, Timed, score_systems, stream_system
+from tasks.neural import score_neural
 from tasks.stage import threads
 from tasks.store import Manifest
+from tasks.timed import stream_timed
 
 
 @flow(name="evaluate-streaming", persist_result=False, task_runner=threads())
 def evaluate_streaming(config: RunConfig) -> dict[str, Any]:
     """Measure quality against latency; dataset and adapters are made first unless their stages are hits."""
     with session_for(config) as session:
-        session.corpus(
-            session.config.evaluate.split
-        )  # a missing test split must not cost a fine-tuning first
+        check_evaluation(session)
         ensure_adapters(session)
         evaluate(session)
         write_report(session)
         return write_summary(session)
+
+
+def check_evaluation(session: Session) -> None:
+    """Raise what must not cost a fine-tuning first: a missing test split, a COMET model that cannot be used."""
+    config = session.config.evaluate
+    session.corpus(config.split)
+    for model in config.comet:
+        check_comet(session.workspace, model, references=True)
 
 
 def evaluate(session: Session) -> None:
@@ -51,10 +62,36 @@ def evaluate(session: Session) -> None:
     policies = {
         c.name: [(p.label, stream(c.system, p)) for p in c.points] for c in curves if c.name not in SYSTEMS
     }
-    session.made |= {"spoken": spoken, "streamed": streamed}
+    timed = _timed(session, spoken, adapters)
+    session.made |= {"spoken": spoken, "streamed": streamed, "policies": policies, "timed": timed}
+    with comet_workers(ws):
+        neural = [
+            score_neural.submit(ws, spoken, streamed, model, policies).result()
+            for model in config.evaluate.comet
+        ]
     session.made["scores"] = score_systems.submit(
-        ws, spoken, streamed, config.evaluate, config.corpus.tgt_lang, _ceiling(session, spoken), policies
-    ).result()
+        ws, spoken, streamed, config.evaluate, config.corpus.tgt_lang, _ceiling(session, spoken), policies, timed,
+        neural,
+    ).result()  # fmt: skip
+
+
+def _timed(
+    session: Session, spoken: SpokenSet, adapters: Mapping[str, Path | None]
+) -> dict[str, list[Manifest]]:
+    """The timed systems at every timed chunk size; each has the machine to itself."""
+    config, timed = session.config, session.config.evaluate.timed
+    if timed is None:
+        return {}
+    return {
+        system: [
+            stream_timed.submit(
+                session.workspace, spoken, adapters[system], chunk_ms, config.evaluate, timed, session.prompt,
+                config.corpus.tgt_lang,
+            ).result()
+            for chunk_ms in timed.chunk_ms
+        ]
+        for system in timed.systems
+    }  # fmt: skip
 
 
 def _ceiling(session: Session, spoken: SpokenSet) -> Timed | None:

@@ -25,6 +25,14 @@ def print_outcome(summary: dict[str, Any], source: str) -> None:
     if summary["curves"]:
         OUT.print(_curve_table(summary["curves"]))
         OUT.print(_equal_latency_table(summary["equal_latency"]))
+    if summary.get("timed"):
+        OUT.print(_timed_table(summary["timed"]))
+    if summary.get("neural"):
+        OUT.print("COMET scores of every point: in the report and in scores/neural.csv")
+    if summary.get("failed"):
+        OUT.print(
+            f"{len(summary['failed'])} translations failed and count as empty: `failed` in summary.json"
+        )
     run_dir = Path(summary["run_dir"])
     OUT.print(f"\nresults: {run_dir}/summary.json, dataset: {run_dir}/dataset", soft_wrap=True)
     if summary["report"]:
@@ -75,6 +83,22 @@ def _equal_latency_table(points: list[dict[str, Any]]) -> Table:
         bleu = [f"{point['bleu'][system]:.1f}" for system in ("base", "control", "simulsa")]
         differences = [_interval(point[f"simulsa_minus_{rival}"]) for rival in ("base", "control")]
         table.add_row(f"{point['laal_ms']:.0f}", *bleu, *differences)
+    return table
+
+
+def _timed_table(timed: dict[str, Any]) -> Table:
+    """Latency with computing, one stream alone, beside the ideal one."""
+    machine = ", ".join(f"{name} {value}" for name, value in timed["hardware"].items())
+    table = Table(title=f"One stream alone: {machine} ({timed['warm_up']} utterances of warm-up)")
+    for column in ("system", "chunk ms", "LAAL ms", "LAAL_CA ms", "p50_CA", "p90_CA", "p99_CA", "RTF"):
+        table.add_column(column, justify="right")
+    for system, points in timed["curves"].items():
+        for point in points:
+            lags = [_ms(point[f"lag_p{share}_CA"]) for share in (50, 90, 99)]
+            rtf = "" if point["RTF"] is None else f"{point['RTF']:.2f}"
+            table.add_row(
+                system, str(point["chunk_ms"]), _ms(point["LAAL"]), _ms(point["LAAL_CA"]), *lags, rtf
+            )
     return table
 
 

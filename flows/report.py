@@ -17,6 +17,7 @@ from evaluate.report.timeline import Example, build_example
 from evaluate.significance import EqualLatency
 from evaluate.trace import StreamTrace
 from evaluate.units import Unit, choose_unit
+from flows.neural_points import neural_points
 from flows.policy_curves import Measured, evidence_of, policy_curves
 from flows.session import Session
 from flows.summary import BALANCE, read_scores
@@ -69,6 +70,7 @@ def _report_data(session: Session, streamed: Streamed, measured: Measured) -> Re
         policy_spread=measure_spread(evidence, config.evaluate, treatment=None) if policies else None,
         timed=timed_points(scores["timed"]) if "timed" in scores else (),
         timed_facts=timed_facts(scores["timed"]) if "timed" in scores else (),
+        neural=neural_points(scores),
         rules=rules_for(config.corpus.src_lang, config.corpus.tgt_lang),
         facts=_facts(session),
         counts=Counts(**{name: dataset.info[name] for name in BALANCE}),

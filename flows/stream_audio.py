@@ -29,7 +29,7 @@ def stream_audio(
     waveform = read_segment(audio, AudioRef(path=audio.name))
     model = resolve_model(config).model
     loaded = load_model(model)
-    engine = TransformersEngine(loaded, batch_size=1, encodings=AudioEncodings())
+    engine = TransformersEngine(loaded, batch_size=1, encodings=AudioEncodings(max_bytes=64 << 20))
     prompt = build_prompt(loaded, model, config.corpus.src_lang, config.corpus.tgt_lang)
     steps = stream_live(
         waveform, sha=pcm_digest(waveform), engine=engine, prompt=prompt, tokenizer=loaded.tokenizer,

@@ -11,9 +11,10 @@ from typing import Any
 
 from flows.session import Session
 from tasks.evaluate import SpokenSet
-from tasks.store import fingerprint
+from tasks.store import Manifest, fingerprint
 
-SCORED = ("curves", "equal_latency", "ceiling", "report", "example_audio")
+SCORED = ("curves", "equal_latency", "ceiling", "failed", "report", "example_audio")
+WHERE_MEASURED = ("policies", "timed", "neural")
 AUDIO_FILES = (".wav", ".flac", ".ogg", ".mp3")
 BALANCE = ("input", "not_selected", "rejected_at_read", "selected", "rejected_later", "rows")
 
@@ -31,12 +32,13 @@ def write_summary(session: Session) -> dict[str, Any]:
         "stages": [timing.as_json() for timing in session.workspace.clock.timings()],
         "requests": session.workspace.requests(),
         **_scores(session),
+        "failed": _failed(session),
         "report": str(session.config.run_dir / "report.html") if "scores" in session.made else None,
         "example_audio": _example_audio(session),
     }
     earlier = _earlier(path)
     if "scores" not in session.made and earlier.get("configuration") == configuration:
-        summary |= {name: earlier[name] for name in SCORED}
+        summary |= {name: earlier[name] for name in (*SCORED, *WHERE_MEASURED) if name in earlier}
     elif "scores" not in session.made:
         (path.parent / "report.html").unlink(missing_ok=True)  # it was made with another configuration
         shutil.rmtree(path.parent / "scores", ignore_errors=True)
@@ -66,6 +68,25 @@ def _scores(session: Session) -> dict[str, Any]:
     if "scores" not in session.made:
         return {"curves": {}, "equal_latency": [], "ceiling": None}
     return read_scores(session)
+
+
+def _failed(session: Session) -> list[dict[str, Any]]:
+    """Every utterance that a curve's point got no translation of, and why; it counts as empty."""
+    made = session.made
+    timed = {f"{name}, timed": points for name, points in made.get("timed", {}).items()}
+    plain = {**made.get("streamed", {}), **timed}
+    labelled = {name: [(_step(m), m) for m in points] for name, points in plain.items()}
+    return [
+        {"curve": name, "point": label, "id": id, "reason": reason}
+        for name, points in (labelled | made.get("policies", {})).items()
+        for label, m in points
+        for id, reason in m.info["failed"].items()
+    ]
+
+
+def _step(made: Manifest) -> str:
+    chunk_ms = made.inputs["chunk_ms"]
+    return f"{chunk_ms} ms" if chunk_ms else "whole"
 
 
 def _dataset(session: Session) -> dict[str, Any] | None:

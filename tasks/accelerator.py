@@ -24,13 +24,16 @@ from lalm.transformers_engine import engine_identity
 from lalm.vllm.opening import open_vllm, vllm_identity
 
 Waiting = Callable[[float], None]
+SPEED_SETTINGS = (
+    "max_in_flight", "replicas", "gpu_memory_utilization", "tensor_parallel_size", "enforce_eager", "max_model_len",
+)  # fmt: skip
 
 
 class Accelerator:
     """One model, one device, one owner; safe to ask from several threads."""
 
     def __init__(self, engine: EngineConfig, model: ModelConfig, logs: Path) -> None:
-        self._engine_config = engine
+        self.engine_config = engine
         self._model_config = model
         self._logs = logs
         self._lock = threading.RLock()
@@ -42,20 +45,20 @@ class Accelerator:
     @property
     def is_shared(self) -> bool:
         """Whether several threads may ask the engine at once, and should: it batches what they ask."""
-        return self._engine_config.kind != "transformers"
+        return self.engine_config.kind != "transformers"
 
     @property
     def group_size(self) -> int:
         """Utterances to have under way at once so that no replica waits for the next ones to be prepared."""
-        slots = self._engine_config.max_in_flight * max(
-            self._engine_config.replicas, len(self._engine_config.urls)
+        slots = self.engine_config.max_in_flight * max(
+            self.engine_config.replicas, len(self.engine_config.urls)
         )
         return 4 * slots if self.is_shared else 64
 
     def identity(self, info: ModelInfo) -> dict[str, str]:
         """The engine's identity, known before it is opened."""
         if self.is_shared:
-            return vllm_identity(self._engine_config, self._model_config, info)
+            return vllm_identity(self.engine_config, self._model_config, info)
         dtype: torch.dtype = getattr(torch, self._model_config.dtype)
         return engine_identity(info, dtype, choose_device(self._model_config.device))
 
@@ -85,6 +88,28 @@ class Accelerator:
                     raise
             return self._engine
 
+    def fresh_engine(self, info: ModelInfo, processor: Any, waiting: Waiting) -> Engine:
+        """An engine that no stage has asked yet: vLLM recognises audio and prompts that it computed before.
+
+        Raises EngineError for servers that are not ours: what they know, and who else asks them, is not known here.
+        """
+        if self.engine_config.urls:
+            raise EngineError(
+                f"the servers {', '.join(self.engine_config.urls)} may know what they are asked, and may be busy for "
+                "others, so nothing can be timed on them: leave engine.urls empty, or evaluate.timed"
+            )
+        with self._lock:
+            if self.is_shared:
+                self._close_engine()
+            return self.engine(info, processor, waiting)
+
+    @property
+    def speed_settings(self) -> dict[str, Any]:
+        """Settings of the engine that change no result but how long it takes."""
+        return (
+            self.engine_config.model_dump(mode="json", include=set(SPEED_SETTINGS)) if self.is_shared else {}
+        )
+
     def close(self) -> None:
         """End what was started and give every memory back; safe to call twice."""
         with self._lock:
@@ -92,7 +117,7 @@ class Accelerator:
             self._drop_weights()
 
     def _open(self, info: ModelInfo, processor: Any, waiting: Waiting) -> Engine:
-        config = self._engine_config
+        config = self.engine_config
         if not self.is_shared:
             return AttentiveEngine(self.weights(), batch_size=config.batch_size, encodings=self.encodings)
         self._drop_weights()

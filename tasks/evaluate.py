@@ -18,11 +18,12 @@ from augment.schema import Rejection, Utterance
 from evaluate.config import EvaluateConfig
 from evaluate.curves import Hypothesis, ScoredPoint, score_hypotheses, score_traces
 from evaluate.latency import normalized_erasure
+from evaluate.latency.scores import corpus_scores
 from evaluate.policies import Policy
 from evaluate.session import SIMULSA, SpokenUtterance
 from evaluate.significance import compare_at_equal_latency
 from evaluate.stream import simulate
-from evaluate.trace import StreamTrace, read_traces, write_traces
+from evaluate.trace import StreamTrace, read_traces, require_forward, write_traces
 from evaluate.units import choose_unit
 from lalm.adapters import adapter_digest
 from lalm.prompts import Prompt
@@ -34,9 +35,13 @@ from tasks.workspace import Workspace
 
 STREAM_VERSION = 1
 SCORE_VERSION = 1
+SCORING = ("unit", "bootstrap_resamples", "bootstrap_seed", "confidence", "laal_points")
+"""The settings that scores depend on; all others are in the keys of the traces."""
 
 References = Mapping[str, Sequence[str]]
 Timed = Mapping[str, tuple[str, Sequence[float]]]
+Streamed = Mapping[str, Sequence[Manifest]]
+"""System -> its traces, one manifest a chunk size."""
 Labelled = Mapping[str, Sequence[tuple[str, Manifest]]]
 """Curve name -> its points, each the setting of the policy's knob and the traces made with it."""
 
@@ -83,18 +88,9 @@ def stream_system(
     prompt: Prompt, tgt_lang: str, policy: Policy = SIMULSA,
 ) -> Manifest:  # fmt: skip
     """Translate every utterance in steps of `chunk_ms` (None: whole) with one system, all of them in one batch."""
-    inputs = {
-        "engine": ws.identity, "adapter": adapter_digest(adapter) if adapter else None,
-        "corpus": spoken.corpus.digest(), "ids": fingerprint([u.id for u in spoken.utterances]),
-        "audio": audio_digest(ws.digests, spoken.corpus, spoken.utterances),
-        "chunk_ms": chunk_ms, "caps": [config.max_new_tokens_per_step, config.max_new_tokens_offline],
-        "unit": choose_unit(config.unit, tgt_lang), "tgt_lang": tgt_lang, "prompt": list(prompt.ids),
-        "stop": list(prompt.stop_ids), "libraries": AUDIO_LIBRARIES,
-    }  # fmt: skip
+    inputs = stream_inputs(ws, spoken, adapter, chunk_ms, config, prompt, tgt_lang)
     if policy != SIMULSA:
         inputs["policy"] = repr(policy)
-    if config.long_form:
-        inputs["long_form"] = config.long_form.model_dump(mode="json")
 
     def write(out: Path) -> Mapping[str, Any]:
         with ws.asking("evaluate") as engine:
@@ -103,24 +99,50 @@ def stream_system(
                 chunk_ms=chunk_ms, config=config, adapter=adapter, tgt_lang=tgt_lang, policy=policy,
                 progress=ws.progress(),
             )  # fmt: skip
-        write_traces(out / "traces.jsonl", traces)
-        failed = {t.id: spoken.unreadable.get(t.id, t.failure) for t in traces if t.failure}
-        return {"utterances": len(traces), "failed": failed}
+        return keep_traces(out, traces, spoken)
 
     return ws.store.ensure("stream", STREAM_VERSION, inputs, write)
 
 
+def stream_inputs(
+    ws: Workspace, spoken: SpokenSet, adapter: Path | None, chunk_ms: int | None, config: EvaluateConfig,
+    prompt: Prompt, tgt_lang: str,
+) -> dict[str, Any]:  # fmt: skip
+    """What decides the traces of one system at one chunk size under SimulSA."""
+    inputs = {
+        "engine": ws.identity, "adapter": adapter_digest(adapter) if adapter else None,
+        "corpus": spoken.corpus.digest(), "ids": fingerprint([u.id for u in spoken.utterances]),
+        "audio": audio_digest(ws.digests, spoken.corpus, spoken.utterances),
+        "chunk_ms": chunk_ms, "caps": [config.max_new_tokens_per_step, config.max_new_tokens_offline],
+        "unit": choose_unit(config.unit, tgt_lang), "tgt_lang": tgt_lang, "prompt": list(prompt.ids),
+        "stop": list(prompt.stop_ids), "libraries": AUDIO_LIBRARIES,
+    }  # fmt: skip
+    if config.long_form:
+        inputs["long_form"] = config.long_form.model_dump(mode="json", exclude_none=True)
+    return inputs
+
+
+def keep_traces(out: Path, traces: Sequence[StreamTrace], spoken: SpokenSet) -> dict[str, Any]:
+    """Write traces that are possible; how many, and why utterances failed, by id: these count as empty."""
+    for trace in traces:
+        require_forward(trace)
+    write_traces(out / "traces.jsonl", traces)
+    failed = {t.id: spoken.unreadable.get(t.id, t.failure) for t in traces if t.failure}
+    return {"utterances": len(traces), "failed": failed}
+
+
 @stage_task("score")
 def score_systems(
-    ws: Workspace, spoken: SpokenSet, streamed: Mapping[str, Sequence[Manifest]], config: EvaluateConfig,
-    tgt_lang: str, ceiling: Timed | None, policies: Labelled | None = None,
+    ws: Workspace, spoken: SpokenSet, streamed: Streamed, config: EvaluateConfig,
+    tgt_lang: str, ceiling: Timed | None, policies: Labelled | None = None, timed: Streamed | None = None,
+    neural: Sequence[Manifest] = (),
 ) -> Manifest:  # fmt: skip
     """Quality against latency of every system, and BLEU at equal LAAL with paired bootstrap intervals."""
     references = [spoken.references(utterance) for utterance in spoken.utterances]
-    inputs = {
+    inputs: dict[str, Any] = {
         "traces": {name: [m.digest for m in points] for name, points in streamed.items()},
         "references": fingerprint(references),
-        "config": config.model_dump(mode="json", exclude={"policies", "long_form"}),  # the traces' keys hold them
+        "config": config.model_dump(mode="json", include=set(SCORING)),
         "ceiling": fingerprint(ceiling) if ceiling else None, "sacrebleu": version("sacrebleu"),
         "tgt_lang": tgt_lang,
     }  # fmt: skip
@@ -128,11 +150,19 @@ def score_systems(
         inputs["policies"] = {
             name: [[knob, m.digest] for knob, m in points] for name, points in policies.items()
         }
+    if timed:
+        inputs["timed"] = {name: [m.key for m in points] for name, points in timed.items()}
+    if neural:
+        inputs["neural"] = [m.digest for m in neural]
 
     def write(out: Path) -> Mapping[str, Any]:
         scores = _score(spoken.spoken, streamed, config, tgt_lang, ceiling)
         if policies:
             scores["policies"] = _score_policies(spoken.spoken, policies, config, tgt_lang)
+        if timed:
+            scores["timed"] = _score_timed(spoken.spoken, timed, config, tgt_lang)
+        if neural:
+            scores["neural"] = neural_scores(neural)
         (out / "scores.json").write_text(json.dumps(scores, indent=2, allow_nan=False))
         return {"points": sum(len(points) for points in streamed.values())}
 
@@ -140,7 +170,7 @@ def score_systems(
 
 
 def _score(
-    spoken: Sequence[SpokenUtterance], streamed: Mapping[str, Sequence[Manifest]], config: EvaluateConfig,
+    spoken: Sequence[SpokenUtterance], streamed: Streamed, config: EvaluateConfig,
     tgt_lang: str, ceiling: Timed | None,
 ) -> dict[str, Any]:  # fmt: skip
     unit = choose_unit(config.unit, tgt_lang)
@@ -159,6 +189,15 @@ def _score(
     return scores
 
 
+def neural_scores(made: Sequence[Manifest]) -> list[dict[str, Any]]:
+    """What scores.json tells of each COMET model: every point's report without its utterances."""
+    models = [json.loads(manifest.path("neural.json").read_text()) for manifest in made]
+    for points in (points for model in models for points in model["curves"].values()):
+        for point in points:
+            del point["utterances"]
+    return models
+
+
 def _score_policies(
     spoken: Sequence[SpokenUtterance], policies: Labelled, config: EvaluateConfig, tgt_lang: str
 ) -> dict[str, Any]:
@@ -171,6 +210,29 @@ def _score_policies(
         return {"knob": knob, **scored, "normalized_erasure": _or_null(normalized_erasure(traces, unit))}
 
     return {name: [point(*labelled) for labelled in points] for name, points in policies.items()}
+
+
+def _score_timed(
+    spoken: Sequence[SpokenUtterance], timed: Streamed, config: EvaluateConfig, tgt_lang: str
+) -> dict[str, Any]:
+    """Every latency metric on both clocks, percentiles and RTF of every timed point, and what it was measured on."""
+    unit = choose_unit(config.unit, tgt_lang)
+
+    def point(made: Manifest) -> dict[str, Any]:
+        traces = traces_of(made)
+        references = [utterance.references[0] for utterance in spoken[: len(traces)]]
+        scores = {name: _or_null(value) for name, value in corpus_scores(traces, references, unit).items()}
+        return {
+            "chunk_ms": made.inputs["chunk_ms"], "n_utterances": len(traces), "n_failed": len(made.info["failed"]),
+            **scores,
+        }  # fmt: skip
+
+    made = next(iter(timed.values()))[0]
+    return {
+        "unit": unit, "engine": made.inputs["engine"], "hardware": made.inputs["hardware"],
+        "warm_up": made.info["warm_up"], "coalesce": made.inputs["timed"]["coalesce"],
+        "curves": {name: [point(m) for m in points] for name, points in timed.items()},
+    }  # fmt: skip
 
 
 def traces_of(manifest: Manifest) -> list[StreamTrace]:

@@ -10,12 +10,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from evaluate.latency.atd import average_token_delay
+from evaluate.latency.clocks import queue_clock
 from evaluate.latency.dal import differentiable_average_lagging
 from evaluate.latency.effort import normalized_erasure, num_chunks, real_time_factor
 from evaluate.latency.lagging import average_lagging, length_adaptive_lagging, unit_lags
 from evaluate.latency.offsets import end_offset, lag_percentiles, start_offset
 from evaluate.latency.proportion import average_proportion
-from evaluate.latency.timed import TimedOutput
+from evaluate.latency.timed import TimedOutput, timed_output
 from evaluate.latency.yaal import long_yaal, yaal
 from evaluate.trace import StreamTrace
 from evaluate.units import Unit
@@ -83,6 +84,19 @@ def pooled_effort(traces: Sequence[StreamTrace], unit: Unit) -> Scores:
         "RTF": real_time_factor(steps, math.fsum(trace.source_ms for trace in traces)),
         "normalized_erasure": normalized_erasure(traces, unit),
     }
+
+
+def corpus_scores(traces: Sequence[StreamTrace], references: Sequence[str], unit: Unit) -> Scores:
+    """Every corpus-level value of a system's traces, on the queue clock where their compute is known.
+
+    Means leave out what was left empty; percentiles and RTF are over all units and all audio.
+    """
+    outputs = [
+        timed_output(trace, reference, unit, queue_clock)
+        for trace, reference in zip(traces, references, strict=True)
+    ]
+    rows = [utterance_scores(output) for output in outputs if output.source_ms > 0]
+    return mean_scores(rows) | pooled_lags(outputs) | pooled_effort(traces, unit)
 
 
 def _on_both_clocks(output: TimedOutput, metrics: Callable[[Times, TimedOutput], Scores]) -> Scores:

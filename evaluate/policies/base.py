@@ -125,6 +125,15 @@ class PolicyPoint:
     chunk_ms: int | None
 
 
+def distinct(value: Any) -> Any:
+    """The values of a tuple, numbers ascending; anything else as it is. Raises ValueError on a repeated value."""
+    if not isinstance(value, tuple):
+        return value
+    if len(set(value)) != len(value):
+        raise ValueError(f"the values must be distinct, got {list(value)}: remove the repeated one")
+    return value if not value or isinstance(value[0], str) else tuple(sorted(value))
+
+
 class KnobConfig(BaseModel):
     """What the configurations of all policies but SimulSA's share: they say which systems they run on."""
 
@@ -134,14 +143,7 @@ class KnobConfig(BaseModel):
         default=("base",), min_length=1, description="The systems that this policy is measured on."
     )
 
-    @field_validator("*")
-    @classmethod
-    def _distinct(cls, value: Any) -> Any:
-        if not isinstance(value, tuple):
-            return value
-        if len(set(value)) != len(value):
-            raise ValueError(f"the values must be distinct, got {list(value)}: remove the repeated one")
-        return value if not value or isinstance(value[0], str) else tuple(sorted(value))
+    _distinct = field_validator("*")(distinct)
 
 
 class AttentionConfig(KnobConfig):

@@ -57,6 +57,18 @@ class TimedPoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NeuralPoint:
+    """One point of a curve by one COMET model, on the model's own scale: the mean over `n` utterances."""
+
+    model: str
+    system: str
+    knob: str
+    mean: float | None
+    n: int
+    n_empty: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportData:
     """Everything the page shows; `facts`, `dataset_facts` and `timed_facts` are (name, value) pairs shown as they are.
 
@@ -77,6 +89,7 @@ class ReportData:
     policy_spread: Spread | None = None
     timed: Sequence[TimedPoint] = ()
     timed_facts: Sequence[tuple[str, str]] = ()
+    neural: Sequence[NeuralPoint] = ()
     rules: Sequence[Rules] = ()
     facts: Sequence[tuple[str, str]] = ()
     counts: Counts | None = None

@@ -37,6 +37,7 @@ def measure(
     seconds_per_call: float,
     coalesce: bool = False,
     policy: Policy = SIMULSA,
+    warm_up: tuple[SpokenUtterance, ...] = (),
 ) -> list[StreamTrace]:
     return simulate_timed(
         utterances,
@@ -48,6 +49,7 @@ def measure(
         adapter=None,
         tgt_lang="de",
         policy=policy,
+        warm_up=warm_up,
         coalesce=coalesce,
         clock=Stopwatch(seconds_per_call),
     )
@@ -109,9 +111,10 @@ def test_a_timed_stream_writes_what_the_batched_one_does_and_says_what_each_step
     assert queue_clock(alone[0].steps) == [1250.0, 2250.0, 2750.0]
 
 
-def test_the_first_utterance_warms_up_and_no_audio_is_known_from_before() -> None:
+def test_what_warms_up_is_not_measured_and_no_audio_is_known_from_before() -> None:
     engine = ScriptedEngine({})
-    measure(engine, spoken("a", 1000), spoken("b", 1000), seconds_per_call=1)
+    a, b = spoken("a", 1000), spoken("b", 1000)
+    assert [trace.id for trace in measure(engine, a, b, seconds_per_call=1, warm_up=(a,))] == ["a", "b"]
     requests = [call[0] for call in engine.calls]
     assert [request.request_id for request in requests] == ["a", "a", "b"]
     assert len({request.audio.key for request in requests}) == 3

@@ -1,16 +1,22 @@
 """A window that slides over a long recording: every word once, nothing that grows with the recording."""
 
+from dataclasses import replace
+from itertools import groupby
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from evaluate.config import EvaluateConfig
+from evaluate.live import stream_live
 from evaluate.long_form import LongFormConfig, SlidingWindow, align_in_parts
-from evaluate.policies import Hypothesis, LocalAgreement, Policy, Retranslation, Seen, SimulSA
+from evaluate.pauses import FRAME_MS, QUIET_SHARE, first_pause, frame_levels, loudness
+from evaluate.policies import Hypothesis, LocalAgreement, Policy, Retranslation, Seen, SimulSA, WaitK
 from evaluate.session import SIMULSA
 from evaluate.stream import simulate
-from evaluate.trace import Step, StreamTrace
+from evaluate.trace import Step, StreamTrace, require_forward
 from evaluate.units import align_units
 from lalm.engine import Failure, GenerateRequest, Generation
 from tests.evaluate.scripted import PROMPT, TOKENIZER, ScriptedEngine, ids, spoken
@@ -182,3 +188,174 @@ def test_a_window_that_cannot_move_or_skips_audio_is_refused() -> None:
         LongFormConfig(window_ms=8000, keep_ms=8000)
     with pytest.raises(ValidationError, match="unheard"):
         EvaluateConfig(base_chunk_ms=(), long_form=LongFormConfig(window_ms=8000, keep_ms=1800))
+
+
+class Reciter(ScriptedEngine):
+    """Says how loud each sound is, as a word of one number; silence says nothing."""
+
+    def _answer(self, request: GenerateRequest) -> Generation | Failure:
+        said = TOKENIZER.decode(list(request.forced_ids)).split()
+        levels = [f"{round(10 * level)}" for level in frame_levels(request.audio.waveform) if level > 0]
+        words = [word for word, _ in groupby(levels)][len(said) :]
+        text = " ".join(words)
+        return Generation(token_ids=ids(" " + text if said and text else text), finish="stop", min_margin=1.0)
+
+
+def recite(
+    *seconds: tuple[float, float],
+    pause_ms: int | None = 320,
+    chunk_ms: int = 1000,
+    history_words: int = 0,
+    policy: Policy = SIMULSA,
+) -> tuple[StreamTrace, list[GenerateRequest]]:
+    """Stream pieces of (level, duration in s)."""
+    pieces = [
+        np.full(int(duration_s * SAMPLES_PER_S), level, dtype=np.float32) for level, duration_s in seconds
+    ]
+    waveform = np.concatenate(pieces)
+    engine = Reciter({}, window_ms=8000)
+    [trace] = simulate(
+        [replace(spoken("u", 1), waveform=waveform)],
+        engine=engine,
+        prompt=PROMPT,
+        tokenizer=TOKENIZER,
+        chunk_ms=chunk_ms,
+        config=EvaluateConfig(
+            chunk_ms=(chunk_ms,),
+            base_chunk_ms=(),
+            max_new_tokens_per_step=100,
+            long_form=LongFormConfig(
+                window_ms=8000, keep_ms=4000, history_words=history_words, pause_ms=pause_ms
+            ),
+        ),
+        adapter=None,
+        tgt_lang="de",
+        policy=policy,
+    )
+    return trace, [request for call in engine.calls for request in call]
+
+
+TWO_SENTENCES = ((0.3, 1.3), (0.0, 0.5), (0.6, 1.2))
+
+
+def test_a_pause_ends_a_sentence_and_the_next_begins_behind_it() -> None:
+    trace, requests = recite(*TWO_SENTENCES)
+    assert prefixes(requests) == ["", "3", ""]
+    spans = [request.audio.key.removeprefix("sha-u:") for request in requests]
+    # heard at 2 s: the sentence with 160 ms of the pause; then from 160 ms before the next sentence on
+    assert spans == ["16000", "23360", "26240-48000"]
+    assert trace.text == "3 6"
+    assert [(e.unit, e.delay_ms) for e in trace.emissions] == [("3", 1000.0), ("6", 3000.0)]
+
+
+def test_a_pause_too_short_ends_nothing() -> None:
+    _, requests = recite((0.3, 1.3), (0.0, 0.3), (0.6, 1.2))
+    assert [request.audio.key for request in requests][-1] == "sha-u:44800"
+
+
+def test_the_step_at_a_pause_says_all_that_is_left_whatever_the_policy() -> None:
+    trace, requests = recite(*TWO_SENTENCES, policy=LocalAgreement(n=2))
+    assert [request.max_new_tokens for request in requests] == [100, 128, 128]
+    assert [(e.unit, e.delay_ms) for e in trace.emissions] == [("3", 2000.0), ("6", 3000.0)]
+
+
+def test_steps_behind_a_pause_hear_at_least_as_much_as_a_first_step() -> None:
+    _, requests = recite((0.3, 1.3), (0.0, 0.5), (0.6, 3.0), chunk_ms=640)
+    behind = [len(r.audio.waveform) / 16 for r in requests if "-" in r.audio.key]
+    assert min(behind) >= 640
+
+
+def test_nothing_is_asked_of_silence() -> None:
+    trace, requests = recite((0.3, 1.3), (0.0, 5.0), (0.6, 1.2), (0.0, 3.0))
+    assert len(requests[0].audio.waveform) == 16_000
+    assert all(np.abs(request.audio.waveform).max() > 0 for request in requests)
+    assert trace.text == "3 6"
+    assert len(trace.steps) > len(requests)
+    assert [step.audio_ms for step in trace.steps] == sorted(step.audio_ms for step in trace.steps)
+
+
+def test_history_stands_in_front_of_the_next_sentence() -> None:
+    _, requests = recite(*TWO_SENTENCES, history_words=1)
+    assert prefixes(requests)[-1] == "3"
+
+
+def test_emissions_behind_a_pause_name_their_step_where_two_heard_equally_much() -> None:
+    trace, _ = recite((0.3, 1.3), (0.0, 0.5), (0.6, 0.1))
+    heard = [step.audio_ms for step in trace.steps]
+    assert heard[-1] == heard[-2] == 1900
+    assert [e.step for e in trace.emissions] == [0, len(heard) - 1]
+
+
+def test_a_live_stream_shows_sentences_apart() -> None:
+    pieces = [np.full(int(s * SAMPLES_PER_S), level, dtype=np.float32) for level, s in TWO_SENTENCES]
+    shown = stream_live(
+        np.concatenate(pieces),
+        sha="sha",
+        engine=Reciter({}, window_ms=8000),
+        prompt=PROMPT,
+        tokenizer=TOKENIZER,
+        chunk_ms=1000,
+        config=EvaluateConfig(
+            chunk_ms=(1000,),
+            base_chunk_ms=(),
+            long_form=LongFormConfig(history_words=0, pause_ms=320, window_ms=8000, keep_ms=4000),
+        ),
+        adapter=None,
+        tgt_lang="de",
+    )
+    assert "".join(text for _, text in shown) == "3 6"
+
+
+def test_a_full_window_begins_anew_behind_its_longest_pause() -> None:
+    trace, requests = recite(
+        (0.3, 5.0), (0.0, 0.22), (0.6, 1.5), (0.0, 0.18), (0.3, 2.5), policy=LocalAgreement(n=9)
+    )
+    assert [request.audio.key.removeprefix("sha-u:") for request in requests][8:] == [
+        "82560", "82560-144000", "82560-150400"
+    ]  # fmt: skip
+    assert trace.text == "3 6 3"
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    pieces=st.lists(
+        st.tuples(st.sampled_from([0.0, 0.0, 0.3, 0.6, 0.9]), st.sampled_from([0.06, 0.4, 1.0, 3.0, 9.0])),
+        min_size=1,
+        max_size=9,
+    ),
+    chunk_ms=st.sampled_from([320, 1000, 2500]),
+    history_words=st.integers(0, 3),
+    policy=st.sampled_from([SIMULSA, LocalAgreement(n=2), WaitK(k=2)]),
+)
+def test_whatever_is_heard_every_token_is_shown_once_and_time_only_goes_on(
+    pieces: list[tuple[float, float]], chunk_ms: int, history_words: int, policy: Policy
+) -> None:
+    trace, requests = recite(*pieces, chunk_ms=chunk_ms, history_words=history_words, policy=policy)
+    written = TOKENIZER.decode([token for step in trace.steps for token in step.token_ids])
+    assert trace.failure is None
+    assert trace.text.replace(" ", "") == written.replace(" ", "")
+    assert trace.text.split() == [emission.unit for emission in trace.emissions]
+    assert max((len(request.audio.waveform) for request in requests), default=0) <= 8 * SAMPLES_PER_S
+    assert trace.steps[-1].audio_ms == trace.source_ms
+    require_forward(trace)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.sampled_from([0.0, 0.02, 0.3, 0.9]), st.integers(1, 40)), min_size=1, max_size=12),
+    st.integers(100, 500),
+)
+def test_a_pause_is_quiet_long_enough_and_comes_after_sound(
+    pieces: list[tuple[float, int]], pause_ms: int
+) -> None:
+    levels = np.repeat([level for level, _ in pieces], [count for _, count in pieces])
+    begin = first_pause(levels, pause_ms)
+    quiet = levels < QUIET_SHARE * loudness(levels)
+    if begin is None:
+        runs = [sum(1 for _ in run) for is_quiet, run in groupby(quiet) if is_quiet]
+        inside = runs[1:] if quiet[0] else runs
+        assert all(length * FRAME_MS < pause_ms for length in inside)
+    else:
+        assert not quiet[:begin].all()
+        assert quiet[begin : begin + -(-pause_ms // FRAME_MS)].all()
+        assert begin == 0 or not quiet[begin - 1]

@@ -1,10 +1,11 @@
-"""Latency with computing in the report: what was measured, on what, and in a file of its own."""
+"""Latency with computing, and COMET scores, in the report: what was measured, on what, and in files of their own."""
 
 import csv
 from pathlib import Path
 
 from evaluate.export import write_exports
 from evaluate.report import ReportData, report_html
+from flows.neural_points import neural_points
 from flows.timed_points import timed_facts, timed_points
 from tests.evaluate.test_report import Outline
 
@@ -48,3 +49,26 @@ def test_timed_scores_are_a_table_of_their_own(tmp_path: Path) -> None:
         ("base", "640", "0.123"), ("simulsa", "640", "0.123"), ("simulsa", "1280", "0.123")
     ]  # fmt: skip
     assert "lag_p90_CA" not in rows[0]
+
+
+def test_comet_scores_name_model_curve_and_point(tmp_path: Path) -> None:
+    point = {"mean": 0.81234, "n": 3, "n_empty": 1}
+    scores = {
+        "curves": {"simulsa": [{"chunk_ms": 640}, {"chunk_ms": None}]},
+        "neural": [
+            {
+                "model": "some/kiwi",
+                "curves": {
+                    "simulsa": [{"knob": "", **point}, {"knob": "", **point, "mean": None, "n": 0}],
+                    "base+wait-k": [{"knob": "k=3", **point}],
+                },
+            }
+        ],
+    }
+    scored = ReportData(title="comet", curves={}, equal_latency=[], neural=neural_points(scores))
+    text = " ".join(" ".join(Outline(report_html(scored)).texts).split())
+    assert "some/kiwi simulsa 640 ms 0.8123 3 1" in text
+    assert "simulsa whole – 0 1" in text
+    assert "base+wait-k k=3 0.8123" in text
+    write_exports(scored, [], tmp_path)
+    assert "some/kiwi,simulsa,640 ms,0.81234,3,1" in (tmp_path / "neural.csv").read_text(encoding="utf-8")

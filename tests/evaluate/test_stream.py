@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from evaluate.config import EvaluateConfig
 from evaluate.session import SpokenUtterance, step_samples
 from evaluate.stream import simulate
-from evaluate.trace import StreamTrace
+from evaluate.trace import Emission, Step, StreamTrace, TraceError, require_forward
 from lalm.engine import Failure
 from tests.evaluate.scripted import PROMPT, TOKENIZER, ScriptedEngine, ids, spoken
 
@@ -209,3 +209,28 @@ def test_progress_reaches_its_total_even_when_utterances_fail() -> None:
 def test_two_utterances_of_one_id_are_refused() -> None:
     with pytest.raises(ValueError, match="distinct"):
         run(ScriptedEngine({}), spoken("u", 1000), spoken("u", 2000))
+
+
+def a_trace(heard_ms: list[float], delays_ms: list[float], failure: str | None = None) -> StreamTrace:
+    return StreamTrace(
+        id="u",
+        chunk_ms=1000,
+        source_ms=3000,
+        text="wort" if delays_ms else "",
+        emissions=tuple(Emission(unit="wort", delay_ms=delay) for delay in delays_ms),
+        steps=tuple(Step(audio_ms=heard, token_ids=()) for heard in heard_ms),
+        failure=failure,
+    )
+
+
+def test_a_trace_that_runs_backwards_is_refused() -> None:
+    require_forward(a_trace([1000, 2000, 2000], [1000, 1000, 2000]))
+    require_forward(a_trace([1000], [], failure="engine_error: x"))
+    for trace in (a_trace([2000, 1000], []), a_trace([1000, 2000], [2000, 1000])):
+        with pytest.raises(TraceError, match="'u' runs backwards"):
+            require_forward(trace)
+
+
+def test_a_failed_trace_that_says_something_is_refused() -> None:
+    with pytest.raises(TraceError, match="but says 'wort'"):
+        require_forward(a_trace([1000], [1000], failure="engine_error: x"))
