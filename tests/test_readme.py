@@ -22,4 +22,6 @@ def test_every_command_is_in_the_readme() -> None:
 
 def test_every_file_that_the_readme_links_exists() -> None:
     links = [part.split(")")[0] for part in README.split("](")[1:]]
-    assert [link for link in links if not link.startswith("http") and not (ROOT / link).exists()] == []
+    assert [
+        link for link in links if not link.startswith("http") and not (ROOT / link.split("#")[0]).exists()
+    ] == []
