@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MARK := $(VENV)/.simulsa
 COMET_MARK := .venv-comet/.simulsa
+TEST_PROCESSES := 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -24,7 +25,7 @@ $(MARK)-run: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(MARK)-dev: $(MARK)-run
-	@echo "Adding the test tools (pytest, hypothesis, datasets, ruff, mypy, import-linter): 30 MB."
+	@echo "Adding the test tools (pytest, hypothesis, datasets, moto, ray, ruff, mypy, import-linter): 130 MB."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,s3,ray,dask]'
 	@touch $@
 
@@ -58,7 +59,7 @@ demo: $(MARK)-run ## The whole pipeline on the embedded micro LALM, in minutes
 	$(BIN)/simulsa run demo
 
 test: $(MARK)-dev $(MARK)-vllm $(COMET_MARK) check ## Everything that CI runs
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 check: $(MARK)-dev ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
@@ -76,8 +77,12 @@ bench: $(MARK)-dev $(MARK)-vllm ## Benchmarks: side by side in one run, ratios p
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/shard_writing.py
 	$(BIN)/python benchmarks/stores.py
+	$(BIN)/python benchmarks/streaming.py throughput
+	$(BIN)/python benchmarks/streaming.py long
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/orchestration.py
 
-soak: $(MARK)-dev ## Kill the demo's run at random moments, many seeds
+soak: $(MARK)-dev $(MARK)-vllm ## Kill runs and what they need at random moments, many seeds
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/chaos.py --seeds 20
 	$(BIN)/python benchmarks/kill_and_rerun.py --kills 20
 
 clean: ## Remove outputs and caches, keep .venv

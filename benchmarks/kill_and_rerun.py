@@ -16,11 +16,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from cyclopts import App
+
+from tests.support.command import issued_twice
 
 app = App(help=__doc__)
 RUN = [sys.executable, "-m", "flows.cli", "run", "tiny", "--json"]
@@ -54,18 +55,6 @@ def run_and_kill(outputs: Path, corpus: Path, after_s: float) -> bool:
     return False
 
 
-def repeated_requests(outputs: Path) -> int:
-    """Requests recorded more than once: each was issued again although its answer was on disk."""
-    keys: Counter[str] = Counter()
-    for path in (outputs / "store" / "records").rglob("*.jsonl"):
-        for line in path.read_text().splitlines():
-            try:
-                keys[json.loads(line)["key"]] += 1
-            except ValueError:
-                continue  # the line that the kill cut short
-    return sum(count - 1 for count in keys.values())
-
-
 def essence(summary: dict[str, Any]) -> dict[str, Any]:
     """What must not depend on kills."""
     return {name: summary[name] for name in ("curves", "equal_latency")} | {
@@ -88,7 +77,7 @@ def main(*, kills: int = 20, seed: int = 1, workdir: Path = Path("outputs/soak")
         outputs, after_s = workdir / f"kill-{number}", dice.uniform(0.3, 1.0) * duration_s
         killed = run_and_kill(outputs, corpus, after_s)
         summary = run_whole(outputs, corpus)
-        same, repeated = essence(summary) == expected, repeated_requests(outputs)
+        same, repeated = essence(summary) == expected, issued_twice(outputs)
         bad += not (same and repeated == 0)
         stages = sum(stage["cached"] for stage in summary["stages"])
         print(

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
 from typing import Any
 
 from flows.config import PROFILES, load_config
@@ -32,6 +33,22 @@ LIBRARIES = (
 def diagnose() -> dict[str, Any]:
     """Every check as {name, ok, value, remedy}; `healthy` when all are ok. No secret is ever a value."""
     checks = [check() for check in CHECKS]
+    return {"healthy": all(check["ok"] for check in checks), "checks": checks}
+
+
+def diagnose_deployments(prefect_file: Path | None = None) -> dict[str, Any]:
+    """Every deployment of prefect.yaml as a check of the same form; no server is asked."""
+    from flows.deployments import PREFECT_YAML, check_deployments
+
+    checks = [
+        _check(
+            found.name,
+            not found.problems,
+            found.summary or "cannot be deployed",
+            "\n    ".join(found.problems),
+        )
+        for found in check_deployments(prefect_file or PREFECT_YAML)
+    ]
     return {"healthy": all(check["ok"] for check in checks), "checks": checks}
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
+from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner
@@ -111,7 +112,8 @@ def session_for(
         stack.enter_context(submitting_to(session.runner))
         token = _CURRENT.set(session)
         stack.callback(_CURRENT.reset, token)
-        yield session
+        with _told_to_stop():
+            yield session
         _leave_costs(session)
         if session.record is not None and not session.has_news:
             session.record.ending = "nothing_new"
@@ -128,6 +130,16 @@ def _runner(config: RunConfig) -> Iterator[TaskRunner[PrefectFuture[Any]] | None
         gpus=config.gpus_per_task,
     ) as runner:  # fmt: skip
         yield runner
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[None]:
+    """Let work in other threads end at its next step when the run is interrupted, or its worker cancels it."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, TerminationSignal):
+        STOPPING.set()
+        raise
 
 
 @contextmanager

@@ -91,7 +91,7 @@ class FileJournal:
 
     def _writer(self) -> IO[str]:
         if self._file is None:
-            self._file = (self._root / f"{uuid.uuid4().hex}.jsonl").open("a", encoding="utf-8")
+            self._file = (self._root / f"{uuid.uuid4().hex}.jsonl").open("a", buffering=1, encoding="utf-8")
             fcntl.flock(self._file, fcntl.LOCK_EX)  # held while its writer lives
             self._opened_at = time.monotonic()
         return self._file
