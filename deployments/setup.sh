@@ -12,9 +12,13 @@ pool() { # NAME TYPE TEMPLATE RUNS-AT-ONCE
     prefect work-pool create "$1" --type "$2" --base-job-template "$here/pools/$3.json" --overwrite
     prefect work-pool set-concurrency-limit "$1" "$4"
 }
-automation() { # NAME FILE
-    prefect automation delete "$1" >/dev/null 2>&1 || true
-    prefect automation create --from-file "$2"
+automation() { # NAME FILE; one that is there is updated, for a new one would not know of runs that died before it
+    id=$(prefect automation inspect "$1" --json 2>/dev/null | sed -n 's/^ *"id": "\([^"]*\)".*/\1/p' | head -n 1)
+    if [ -n "$id" ]; then
+        prefect automation update --id "$id" --from-file "$2"
+    else
+        prefect automation create --from-file "$2"
+    fi
 }
 
 case $type in
