@@ -50,7 +50,7 @@ def finetune_system(
         with ws.model_lock:
             return _train(ws, offline, corpus, dataset, config, prompt, out, checkpoints) | {"system": system}
 
-    with ws.store.scratch("finetune", FINETUNE_VERSION, inputs) as checkpoints:
+    with ws.store.scratch("finetune", FINETUNE_VERSION, inputs, waiting=ws.go_on) as checkpoints:
         return ws.store.ensure("finetune", FINETUNE_VERSION, inputs, write)
 
 

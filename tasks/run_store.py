@@ -27,7 +27,8 @@ class RunStore(Store):
     """A store in a directory that makes the stages of `again` once more in this run, though it has them.
 
     Nothing that another run may read is deleted: an output's files stay where they are, only the manifest that names
-    them gives its place to that of the new attempt, and gets it back when the attempt fails.
+    them gives its place to that of the new attempt, and gets it back when the attempt fails. Of a run that was killed
+    meanwhile, it does not: the next run that needs the output makes it.
     """
 
     again = Again()
@@ -76,6 +77,7 @@ class RunStore(Store):
         """Without its manifest the output counts as absent; the manifest comes back when this block fails."""
         manifest = self.objects / key / "manifest.json"
         earlier = manifest.with_name(f"manifest.before-{uuid.uuid4().hex[:8]}.json")
+        self._touch(key)  # its age from now on: housekeeping must not take what may come back
         with contextlib.suppress(FileNotFoundError):
             manifest.replace(earlier)
         try:

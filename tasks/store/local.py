@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.store.disk import flush_output, space_for, sync_directory, write_durably
+from tasks.store.locks import hold, open_new
 from tasks.store.manifest import (
     Manifest,
     StoreError,
@@ -54,16 +55,15 @@ class Store:
     def lookup(self, key: str, *, verify: Verify = "size") -> Manifest | None:
         """The output with this key, or None when there is none or what is there fails verification."""
         path = self.objects / key / "manifest.json"
-        try:
-            manifest = _read(path)
-        except FileNotFoundError:
+        text = _read_if_there(path)
+        if text is None:
             return None
-        except (ValueError, KeyError, TypeError):
-            manifest = None
-        if manifest is None or not _intact(manifest, verify):
-            _set_aside(path)
-            return None
-        return manifest
+        manifest = _parse(text, key, path.parent)
+        if manifest is not None and _intact(manifest, verify):
+            return manifest
+        if not self.read_only:
+            _set_aside(path, text)
+        return None
 
     def ensure(
         self,
@@ -100,9 +100,8 @@ class Store:
     @contextmanager
     def _writing(self, stage: str, directory: Path) -> Iterator[None]:
         """The directory of an attempt, locked while its writer lives, removed when it fails."""
-        directory.parent.mkdir(parents=True, exist_ok=True)
         lock_path = directory.with_suffix(".lock")
-        with lock_path.open("w") as lock:
+        with open_new(lock_path) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
                 directory.mkdir()
@@ -156,33 +155,46 @@ class Store:
         """
         if self.read_only or not self.used:
             return
-        earlier = self._get_record(f"runs/{name}.json")
-        keys = dict.fromkeys(earlier["keys"]) if earlier.get("configuration") == configuration else {}
-        record = {"configuration": configuration, "keys": list(keys | self.used)}
-        self._put_record(f"runs/{name}.json", canonical_json(record))
+        place = self._record_place(name, configuration)
+        lock_path = self.root / "runs" / ".lock"
+        lock_path.parent.mkdir(parents=True, exist_ok=True)
+        with lock_path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two flows of one configuration may end together
+            earlier = self._get_record(place)
+            keys = dict.fromkeys(earlier["keys"]) if earlier.get("configuration") == configuration else {}
+            record = {"configuration": configuration, "keys": list(keys | self.used)}
+            self._put_record(place, canonical_json(record))
+
+    def _record_place(self, name: str, configuration: str) -> str:  # noqa: ARG002 - a bucket needs it
+        return f"runs/{name}.json"
 
     def _get_record(self, name: str) -> dict[str, Any]:
         return parse_record(_read_if_there(self.root / name))
 
     def _put_record(self, name: str, text: str) -> None:
         path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
         write_durably(draft, text)
         draft.replace(path)
 
     @contextmanager
-    def scratch(self, stage: str, version: int, inputs: Mapping[str, Any]) -> Iterator[Path]:
+    def scratch(
+        self,
+        stage: str,
+        version: int,
+        inputs: Mapping[str, Any],
+        waiting: Callable[[], None] = lambda: None,
+    ) -> Iterator[Path]:
         """A directory that survives a kill, for a stage that resumes inside itself (fine-tuning's checkpoints).
 
-        Held by one process at a time; a second one waits. Removed when the stage has its manifest by the end. It is
-        always on this machine, also where the store is not (docs/decisions/007).
+        Held by one process at a time; a second one waits and calls `waiting`, which may raise. Removed when the stage
+        has its manifest by the end. It is always on this machine, also where the store is not (docs/decisions/007).
         """
         key = stage_key(stage, version, inputs)
         directory = self.root / "scratch" / key
         directory.parent.mkdir(parents=True, exist_ok=True)
         with directory.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            hold(lock, waiting)
             directory.mkdir(exist_ok=True)
             yield directory
             if self._is_finished(key):
@@ -210,8 +222,11 @@ def _read_if_there(path: Path) -> bytes | None:
         return None
 
 
-def _read(path: Path) -> Manifest:
-    return parse_manifest(path.read_text(), lambda attempt: path.parent / attempt)
+def _parse(text: bytes, key: str, directory: Path) -> Manifest | None:
+    try:
+        return parse_manifest(text, key, lambda attempt: directory / attempt)
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _intact(manifest: Manifest, verify: Verify) -> bool:
@@ -225,6 +240,11 @@ def _intact(manifest: Manifest, verify: Verify) -> bool:
     return True
 
 
-def _set_aside(manifest_path: Path) -> None:
-    """Rename a damaged manifest, so that the output counts as absent and the evidence stays."""
-    manifest_path.replace(manifest_path.with_name(f"manifest.damaged-{uuid.uuid4().hex[:8]}.json"))
+def _set_aside(manifest_path: Path, text: bytes) -> None:
+    """Rename a damaged manifest, so that the output counts as absent and the evidence stays.
+
+    Only while it still says this: somebody may have rebuilt the output meanwhile.
+    """
+    with suppress(FileNotFoundError):
+        if manifest_path.read_bytes() == text:
+            manifest_path.replace(manifest_path.with_name(f"manifest.damaged-{uuid.uuid4().hex[:8]}.json"))

@@ -121,12 +121,14 @@ def dump_manifest(manifest: Manifest) -> str:
     })  # fmt: skip
 
 
-def parse_manifest(text: str | bytes, place_of: Callable[[str], Path | Elsewhere]) -> Manifest:
-    """What `dump_manifest` wrote; `place_of` knows where an attempt lies.
+def parse_manifest(text: str | bytes, key: str, place_of: Callable[[str], Path | Elsewhere]) -> Manifest:
+    """What `dump_manifest` wrote for this key; `place_of` knows where an attempt lies.
 
-    Raises ValueError, KeyError or TypeError on anything else.
+    Raises ValueError, KeyError or TypeError on anything else, also on the manifest of another key.
     """
     raw = json.loads(text)
+    if raw["key"] != key:
+        raise ValueError(f"the manifest of {raw['key']!r} lies where that of {key!r} belongs")
     files = {_inside(name): StoredFile(**file) for name, file in raw.pop("files").items()}
     return Manifest(**raw, files=files, directory=place_of(_inside(raw["attempt"])))
 

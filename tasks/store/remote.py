@@ -86,16 +86,23 @@ class RemoteStore(Store):
         if text is None:
             return None
         try:
-            manifest = parse_manifest(text, lambda attempt: self._place(key, attempt))
+            manifest = self._parse(text, key)
         except (ValueError, KeyError, TypeError):
-            set_aside(self.bucket, key, None)
+            self._reject(key, None)
             return None
         present = self.bucket.list(f"objects/{key}")
         if not self._intact(manifest, present, verify):
-            set_aside(self.bucket, key, manifest.attempt)
+            self._reject(key, manifest.attempt)
             return None
         self._note_use(key, present)
         return manifest
+
+    def _parse(self, text: str | bytes, key: str) -> Manifest:
+        return parse_manifest(text, key, lambda attempt: self._place(key, attempt))
+
+    def _reject(self, key: str, attempt: str | None) -> None:
+        if not self.read_only:
+            set_aside(self.bucket, key, attempt)
 
     def _place(self, key: str, attempt: str) -> RemoteOutput:
         return RemoteOutput(bucket=self.bucket, key=key, attempt=attempt, copies=self.objects)
@@ -117,11 +124,13 @@ class RemoteStore(Store):
         """Upload the files, then create the manifest if absent; when another writer was first, take theirs."""
         key, attempt = manifest.key, manifest.attempt
         self.bucket.upload(directory, manifest.files, f"objects/{key}/{attempt}")
-        if self.bucket.create(_manifest_name(key), dump_manifest(manifest).encode()):
-            return manifest
+        text = dump_manifest(manifest)
+        made = self._parse(text, key)  # where the directory is not, its files come from the bucket
+        if self.bucket.create(_manifest_name(key), text.encode()):
+            return made
         winner = self.lookup(key, verify=verify)
         if winner is not None and winner.attempt == attempt:
-            return manifest  # our own write, whose first answer was lost
+            return made  # our own write, whose first answer was lost
         self.bucket.delete(f"objects/{key}/{attempt}/{name}" for name in manifest.files)
         shutil.rmtree(directory, ignore_errors=True)
         if winner is None:
@@ -130,12 +139,14 @@ class RemoteStore(Store):
 
     def run_records(self) -> dict[str, list[str]]:
         """The keys of what each remembered run stands on, by its name, whichever machine it ran on."""
-        names = sorted(self.bucket.list("runs"))
-        return {name.removesuffix(".json"): self._get_record(f"runs/{name}")["keys"] for name in names}
+        records: dict[str, list[str]] = {}
+        for file in sorted(self.bucket.list("runs")):
+            records.setdefault(_run_of(file), []).extend(self._get_record(f"runs/{file}")["keys"])
+        return records
 
     def forget_run(self, name: str) -> None:
-        """Remove the record of a run; what it stood on is no longer kept for its sake."""
-        self.bucket.delete([f"runs/{name}.json"])
+        """Remove the records of a run; what it stood on is no longer kept for its sake."""
+        self.bucket.delete([f"runs/{file}" for file in self.bucket.list("runs") if _run_of(file) == name])
 
     def _touch(self, key: str) -> None:
         """The lookup has noted the use already, from the listing that it needs anyway."""
@@ -144,6 +155,10 @@ class RemoteStore(Store):
         noted = max(o.modified for name, o in present.items() if name in ("manifest.json", "used"))
         if not self.read_only and datetime.now(UTC) - noted > USED_AGAIN:
             self.bucket.write(f"objects/{key}/used", b"")
+
+    def _record_place(self, name: str, configuration: str) -> str:
+        """Of each configuration one record: machines that share the store may not share the configuration."""
+        return f"runs/{name}@{configuration[:12]}.json"
 
     def _get_record(self, name: str) -> dict[str, Any]:
         return parse_record(self.bucket.read(name))
@@ -165,6 +180,10 @@ def set_aside(bucket: Bucket, key: str, attempt: str | None) -> None:
         return
     bucket.write(f"objects/{key}/manifest.damaged-{uuid.uuid4().hex[:8]}.json", text)
     bucket.delete([_manifest_name(key)])
+
+
+def _run_of(file: str) -> str:
+    return file.removesuffix(".json").partition("@")[0]
 
 
 def _manifest_name(key: str) -> str:

@@ -14,73 +14,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from tasks.store.local import Store
 from tasks.store.manifest import Manifest, parse_manifest
 from tasks.store.objects import StoredObject
+from tasks.store.remote import USED_AGAIN
+from tasks.store.shelf import Directory, Shelf
 
 YOUNGEST = timedelta(days=1)
 ATTEMPT = re.compile(r"(?P<attempt>[0-9a-f]{12})(/.*|\.lock|\.manifest)")
 Kind = Literal["output", "damaged", "unfinished", "checkpoints", "copy"]
-
-
-class Shelf(Protocol):
-    """Where objects lie: a bucket, or a directory."""
-
-    def list(self, prefix: str) -> dict[str, StoredObject]: ...
-
-    def read(self, name: str) -> bytes | None: ...
-
-    def delete(self, names: Iterable[str]) -> None: ...
-
-
-class Directory:
-    """A directory as a shelf."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def list(self, prefix: str) -> dict[str, StoredObject]:
-        return dict(self._entries(self.root / prefix))
-
-    def _entries(self, base: Path) -> Iterator[tuple[str, StoredObject]]:
-        for path in base.rglob("*"):
-            try:
-                stat = path.stat()
-            except FileNotFoundError:
-                continue  # somebody else removed it meanwhile
-            if path.is_file():
-                modified = datetime.fromtimestamp(stat.st_mtime, UTC)
-                yield (
-                    path.relative_to(base).as_posix(),
-                    StoredObject(num_bytes=stat.st_size, modified=modified),
-                )
-
-    def read(self, name: str) -> bytes | None:
-        try:
-            return (self.root / name).read_bytes()
-        except FileNotFoundError:
-            return None
-
-    def delete(self, names: Iterable[str]) -> None:
-        for path in [self.root / name for name in names]:
-            path.unlink(missing_ok=True)
-            for parent in path.parents:
-                if parent.name == "objects" or any(parent.iterdir()):
-                    break
-                parent.rmdir()
-
-    def is_locked(self, name: str) -> bool:
-        """Whether a living process holds this lock."""
-        try:
-            with (self.root / name).open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +44,11 @@ def find_removable(store: Store, roots: Collection[str], older_than: timedelta) 
     """What no run in `roots` (keys) stands on and nobody used for `older_than`, and what dead writers left."""
     before = datetime.now(UTC) - max(older_than, YOUNGEST)
     here = Directory(store.root)
-    shelf: Shelf = here if store.bucket is None else store.bucket
-    found = list(_outputs(shelf, roots, before))
-    if store.bucket is not None:
-        found += _copies(here, before)
-    return [*found, *_checkpoints(here, before)]
+    checkpoints = _checkpoints(here, before)
+    if store.bucket is None:
+        return [*_outputs(here, roots, before), *checkpoints]
+    noted_before = before - USED_AGAIN  # a use after that may not be noted yet
+    return [*_outputs(store.bucket, roots, noted_before), *_copies(here, roots, before), *checkpoints]
 
 
 def remove(things: Iterable[Removable]) -> list[Removable]:
@@ -112,7 +56,7 @@ def remove(things: Iterable[Removable]) -> list[Removable]:
     gone = []
     for thing in things:
         now = thing.shelf.list(f"objects/{thing.key}") if thing.kind == "output" else {}
-        if any(facts.modified > thing.last_used for name, facts in now.items() if name in USES):
+        if any(facts.modified > thing.last_used for name, facts in now.items() if _tells_of_use(name)):
             continue
         if thing.kind == "checkpoints" and not _remove_checkpoints(thing):
             continue
@@ -124,6 +68,11 @@ def remove(things: Iterable[Removable]) -> list[Removable]:
 
 USES = ("manifest.json", "used")
 Group = dict[str, StoredObject]
+
+
+def _tells_of_use(name: str) -> bool:
+    """Also a manifest that was set aside: its output is being made again, and may get it back."""
+    return name in USES or name.startswith("manifest.before-")
 
 
 def _outputs(shelf: Shelf, roots: Collection[str], before: datetime) -> Iterator[Removable]:
@@ -147,7 +96,7 @@ def _manifest(shelf: Shelf, key: str) -> Manifest | None:
     if text is None:
         return None
     try:
-        return parse_manifest(text, Path)
+        return parse_manifest(text, key, Path)
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -189,7 +138,11 @@ def _order(group: Group, manifest: Manifest) -> list[str]:
 def _leftovers(
     shelf: Shelf, key: str, group: Group, manifest: Manifest | None, before: datetime
 ) -> Iterator[Removable]:
-    """Attempts without a manifest, and manifests that were set aside; each only when its newest file is old."""
+    """Attempts without a manifest, and manifests that were set aside; each only when its newest file is old.
+
+    A manifest that was set aside may be that of any attempt here: until it is old too, or while a stage is made
+    again, none goes.
+    """
     attempts: dict[str, list[str]] = defaultdict(list)
     aside = []
     for name in group:
@@ -198,10 +151,18 @@ def _leftovers(
             attempts[match["attempt"]].append(name)
         elif name.startswith("manifest.") and name != "manifest.json":
             aside.append(name)
+    locked = {
+        name
+        for name in group
+        if isinstance(shelf, Directory)
+        and name.endswith(".lock")
+        and shelf.is_locked(f"objects/{key}/{name}")
+    }
+    if locked and any(name.startswith("manifest.before-") for name in aside):
+        return
     for attempt, names in attempts.items():
-        newest = max(group[name].modified for name in names)
-        lock = f"objects/{key}/{attempt}.lock"
-        if newest < before and not (isinstance(shelf, Directory) and shelf.is_locked(lock)):
+        newest = max(group[name].modified for name in [*names, *aside])
+        if newest < before and f"{attempt}.lock" not in locked:
             yield _removable(shelf, "unfinished", "", key, group, newest, names)
     for name in aside:
         if group[name].modified < before:
@@ -218,13 +179,15 @@ def _removable(
     )  # fmt: skip
 
 
-def _copies(here: Directory, before: datetime) -> Iterator[Removable]:
-    """Copies of a bucket's outputs: they have no say, and come again when they are asked for."""
+def _copies(here: Directory, roots: Collection[str], before: datetime) -> Iterator[Removable]:
+    """Copies of a bucket's outputs that no run stands on: they have no say, and come again when asked for."""
     groups: dict[str, Group] = defaultdict(dict)
     for name, facts in here.list("objects").items():
         key, _, rest = name.partition("/")
         groups[key][rest] = facts
     for key, group in groups.items():
+        if key in roots:
+            continue
         for found in _leftovers(here, key, group, None, before):
             yield Removable(**{f: getattr(found, f) for f in Removable.__slots__ if f != "kind"}, kind="copy")
 
@@ -241,12 +204,15 @@ def _checkpoints(here: Directory, before: datetime) -> Iterator[Removable]:
         if newest < before and not here.is_locked(f"scratch/{key}.lock"):
             yield Removable(
                 kind="checkpoints", stage="finetune", key=key, last_used=newest, shelf=here,
-                num_bytes=sum(facts.num_bytes for facts in group.values()), names=(f"scratch/{key}.lock",),
+                num_bytes=sum(facts.num_bytes for facts in group.values()), names=(),
             )  # fmt: skip
 
 
 def _remove_checkpoints(thing: Removable) -> bool:
-    """True when they are gone; a training that took them up again meanwhile keeps them."""
+    """True when they are gone; a training that took them up again meanwhile keeps them.
+
+    The lock stays: a training that waits for it would hold a file that the next one does not find.
+    """
     shelf = thing.shelf
     assert isinstance(shelf, Directory)
     directory = shelf.root / "scratch" / thing.key

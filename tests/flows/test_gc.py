@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ import pytest
 
 from flows.gc import collect_garbage, parse_age
 from lalm.errors import SimulsaError
+from tasks.run_store import open_run_store
 from tasks.store import Manifest, RemoteStore, Store, StoreError
 from tasks.store.objects import Bucket
+from tasks.store.shelf import Directory
+from tasks.store.sweep import find_removable, remove
 from tests.support.s3 import s3_server
 
 DAY = 86_400.0
@@ -147,6 +151,86 @@ def test_checkpoints_stay_while_a_training_holds_them(chain: Chain) -> None:
     chain.age()
     assert [thing["kind"] for thing in gc(chain, delete=True)["things"]] == ["checkpoints"]
     assert not scratch.exists()
+    assert scratch.with_suffix(".lock").exists(), "whoever waits for it holds what the next one finds"
+
+
+def long_ago(chain: Chain) -> None:
+    chain.age()
+
+
+def killed(chain: Chain) -> None:
+    """A dead writer's lock is held by nobody; one that is gone is not held either."""
+    for lock in chain.store.objects.rglob("*.lock"):
+        lock.unlink()
+
+
+@pytest.mark.parametrize("meanwhile", [long_ago, killed])
+def test_output_that_is_being_made_again_keeps_its_files(
+    chain: Chain, meanwhile: Callable[[Chain], None]
+) -> None:
+    made = chain.make("truncate", {"n": 1})
+    chain.age()
+
+    def write(_: Path) -> dict[str, Any]:
+        meanwhile(chain)
+        assert gc(chain, delete=True)["things"] == []
+        raise ValueError("broken")
+
+    store = open_run_store(chain.store.root, chain.outputs, again=["truncate"])
+    with pytest.raises(ValueError, match="broken"):
+        store.ensure("truncate", 1, {"n": 1}, write)
+    assert chain.make("truncate", {"n": 1}).cached
+    assert made.path("data.txt").exists()
+
+
+def test_output_that_a_rerun_took_up_between_finding_and_deleting_stays(chain: Chain) -> None:
+    made = chain.make("truncate", {"n": 1})
+    chain.age()
+    found = find_removable(chain.store, (), timedelta())
+
+    def write(_: Path) -> dict[str, Any]:
+        assert remove(found) == []
+        raise ValueError("broken")
+
+    store = open_run_store(chain.store.root, chain.outputs, again=["truncate"])
+    with pytest.raises(ValueError, match="broken"):
+        store.ensure("truncate", 1, {"n": 1}, write)
+    assert made.path("data.txt").exists()
+
+
+def test_removal_of_what_is_gone_already_is_none(chain: Chain) -> None:
+    made = chain.make("truncate", {"n": 1})
+    shelf = Directory(chain.store.root)
+    shelf.delete([f"objects/{made.key}/gone/file"])
+    shelf.delete([f"objects/{made.key}/{name}" for name in shelf.list(f"objects/{made.key}")])
+    assert list(chain.store.objects.iterdir()) == []
+
+
+@pytest.fixture
+def sharing(chain: Chain) -> Store:
+    """A store whose bucket is a directory: housekeeping asks nothing more of either."""
+    store = Store(chain.outputs / "copies")
+    store.bucket = Directory(chain.store.root)  # type: ignore[assignment]
+    return store
+
+
+def test_use_that_a_bucket_has_not_noted_yet_counts(chain: Chain, sharing: Store) -> None:
+    chain.make("truncate", {"n": 1})
+    chain.age(days=1.5)  # a hit since then may have been less than a day after the last note
+    assert find_removable(sharing, (), timedelta()) == []
+    chain.age(days=2.5)
+    assert [thing.kind for thing in find_removable(sharing, (), timedelta())] == ["output"]
+
+
+def test_copies_of_what_a_run_stands_on_stay(chain: Chain, sharing: Store) -> None:
+    for key in ("kept", "stray"):
+        copy = sharing.objects / key / "0123456789ab" / "data.txt"
+        copy.parent.mkdir(parents=True)
+        copy.write_text("data")
+    chain.age()
+    assert [(thing.kind, thing.key) for thing in find_removable(sharing, {"kept"}, timedelta())] == [
+        ("copy", "stray")
+    ]
 
 
 def test_output_that_is_used_between_finding_and_deleting_stays(
@@ -190,6 +274,7 @@ def test_bucket_keeps_a_run_of_any_machine_until_it_is_forgotten(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tasks.store.sweep.YOUNGEST", -parse_age("1h"))  # S3 says when an object was written
+    monkeypatch.setattr("tasks.store.sweep.USED_AGAIN", timedelta())
     there = RemoteStore(f"{bucket}/store", tmp_path / "another machine")
     kept, stray = (_make(there, number) for number in (1, 2))
     there.used.pop(stray.key)

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,6 +70,27 @@ def test_manifest_travels_to_another_process_without_its_files(tmp_path: Path, u
     text = pickle.dumps(machine(tmp_path, "two", url).lookup(made.key))
     assert not list((tmp_path / "two").rglob("*.txt"))
     assert pickle.loads(text).path("other.txt").read_text() == "other"
+
+
+def test_fresh_manifest_is_of_use_on_a_machine_without_the_files(tmp_path: Path, url: str) -> None:
+    made = machine(tmp_path, "one", url).ensure("stage", 1, INPUTS, write_hello)
+    shutil.rmtree(tmp_path / "one")
+    assert pickle.loads(pickle.dumps(made)).path("other.txt").read_text() == "other"
+
+
+def test_configurations_of_one_run_on_two_machines_keep_what_each_stands_on(tmp_path: Path, url: str) -> None:
+    earlier = b'{"configuration":"c0","keys":["zero"]}'
+    Bucket(url).write("runs/mine.json", earlier)  # as an earlier version wrote it
+    for name in ("one", "two"):
+        store = machine(tmp_path, name, url)
+        store.used[name] = None
+        store.remember_run("mine", f"c-{name}")
+        store.remember_run("my", "c1")
+    assert {run: sorted(keys) for run, keys in store.run_records().items()} == {
+        "mine": ["one", "two", "zero"], "my": ["one", "two"],
+    }  # fmt: skip
+    store.forget_run("mine")
+    assert list(store.run_records()) == ["my"]
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove", "manifest"])

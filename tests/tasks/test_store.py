@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tasks.store import Store, StoreError, canonical_json, stage_key
+from tasks.store import Manifest, Store, StoreError, Verify, canonical_json, local, locks, stage_key
 
 INPUTS = {"seed": 7, "text": "Füße", "nested": {"b": [1, 2.5], "a": None}}
 
@@ -83,6 +85,55 @@ def test_same_size_damage_is_found_when_digests_are_asked_for(store: Store) -> N
     assert store.lookup(made.key, verify="sha256") is None
 
 
+def test_manifest_of_another_key_is_none(store: Store) -> None:
+    made = store.ensure("stage", 1, INPUTS, write_hello)
+    other = store.objects / stage_key("stage", 2, INPUTS)
+    made.directory.parent.rename(other)
+    assert store.lookup(other.name) is None
+    assert list(other.glob("manifest.damaged-*"))
+
+
+def test_read_only_store_leaves_a_damaged_output_as_it_is(store: Store) -> None:
+    made = store.ensure("stage", 1, INPUTS, write_hello)
+    made.path("part/hello.txt").unlink()
+    assert Store(store.root, read_only=True).lookup(made.key) is None
+    assert (store.objects / made.key / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("rebuilt", [True, False])
+def test_output_that_another_process_found_damaged_first_is_left_to_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch, rebuilt: bool
+) -> None:
+    made = store.ensure("stage", 1, INPUTS, write_hello)
+    path = store.objects / made.key / "manifest.json"
+
+    def meanwhile(manifest: Manifest, verify: Verify) -> bool:
+        path.unlink()
+        if rebuilt:
+            path.write_text("the manifest of another attempt")
+        return False
+
+    monkeypatch.setattr(local, "_intact", meanwhile)
+    assert store.lookup(made.key) is None
+    assert path.exists() is rebuilt
+
+
+def test_writer_whose_directory_housekeeping_removed_as_empty_makes_it_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, removed = Path.open, []
+
+    def removed_first(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.suffix == ".lock" and not removed:
+            path.parent.rmdir()
+            removed.append(path.parent)
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", removed_first)
+    assert store.ensure("stage", 1, INPUTS, write_hello).cached is False
+    assert removed
+
+
 def test_first_writer_wins_and_the_other_takes_its_output(store: Store) -> None:
     def slow(out: Path) -> dict[str, int]:
         store.ensure("stage", 1, INPUTS, write_hello)  # somebody else finishes while we write
@@ -130,3 +181,40 @@ def test_scratch_outlives_its_holder_until_the_stage_is_finished(store: Store) -
         assert (scratch / "checkpoint").read_text() == "step 3"
         store.ensure("stage", 1, INPUTS, write_hello)
     assert not scratch.exists()
+
+
+def test_whoever_waits_for_scratch_can_be_told_to_stop(store: Store) -> None:
+    def stop() -> None:
+        raise InterruptedError("told to stop")
+
+    with (
+        store.scratch("stage", 1, INPUTS),
+        pytest.raises(InterruptedError, match="told to stop"),
+        Store(store.root).scratch("stage", 1, INPUTS, waiting=stop),
+    ):
+        raise AssertionError("two hold it")
+
+
+def test_waiting_for_scratch_ends_when_its_holder_does(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "LOCK_POLL_S", 0.0)
+    first = store.scratch("stage", 1, INPUTS)
+    first.__enter__()
+    with Store(store.root).scratch("stage", 1, INPUTS, waiting=lambda: first.__exit__(None, None, None)):
+        pass
+
+
+def test_flows_of_one_configuration_that_end_together_lose_nothing(store: Store) -> None:
+    together = threading.Barrier(8)
+
+    def end(key: str) -> None:
+        flow = Store(store.root)
+        flow.used[key] = None
+        together.wait()
+        flow.remember_run("mine", "c1")
+
+    threads = [threading.Thread(target=end, args=(str(number),)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(store.run_records()["mine"]) == [str(number) for number in range(8)]
