@@ -18,7 +18,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-_SUFFIXES = (".m4a", ".mp4")
+_SUFFIXES = (".m4a", ".mp4", ".m4b", ".mov", ".3gp", ".parquet", ".zip")
+"""MPEG-4 files, and files of files that may hold some."""
 _LEAD_S = 1.0
 """Decoded and dropped before a segment: an AAC frame overlaps the one before it."""
 
@@ -44,7 +45,7 @@ def is_m4a(source: Path | io.BytesIO) -> bool:
 
 
 def m4a_libraries(paths: Iterable[Path]) -> dict[str, str]:
-    """What decodes these files besides soundfile, by version; nothing where none is named as m4a is."""
+    """What decodes these files besides soundfile, by version; nothing where no name says that it may be m4a."""
     used = find_spec("av") is not None and any(path.suffix.lower() in _SUFFIXES for path in paths)
     return {"av": version("av")} if used else {}
 

@@ -84,13 +84,13 @@ class Bench:
         )  # fmt: skip
 
 
-def make_bench(split: str, count: int) -> Bench:
+def make_bench(split: str, count: int, first: int = 0) -> Bench:
     run = resolve_model(load_config("demo"))
     loaded = load_model(run.model)
     return Bench(
         loaded=loaded,
         prompt=build_prompt(loaded, run.model, "en", "de"),
-        spoken=[speak(split, index) for index in range(count)],
+        spoken=[speak(split, index) for index in range(first, first + count)],
     )
 
 
@@ -211,9 +211,11 @@ def run_simuleval(python: Path, bench: Bench, chunk_ms: int, work: Path) -> tupl
 
 
 @app.command
-def long(*, minutes: float = 10, split: str = "test", pause_ms: int = 280, history_words: int = 0) -> None:
+def long(
+    *, minutes: float = 10, split: str = "test", first: int = 0, pause_ms: int = 280, history_words: int = 0
+) -> None:
     """One recording of many sentences against the same speech cut by an oracle: BLEU, and memory while it goes on."""
-    bench = make_bench(split, math.ceil(minutes * 60 / 4.5))
+    bench = make_bench(split, math.ceil(minutes * 60 / 4.5), first)
     parts, total_ms = [], 0.0
     for utterance in bench.spoken:
         if total_ms < minutes * 60_000:

@@ -20,7 +20,14 @@ import numpy as np
 from augment.atomic import replaced, write_bytes
 from evaluate.curves import CurvePoint, ScoredPoint
 from evaluate.latency import queue_clock
-from evaluate.latency.scores import Scores, effort_scores, mean_scores, penalised_scores, utterance_scores
+from evaluate.latency.scores import (
+    Scores,
+    effort_scores,
+    mean_scores,
+    penalised_scores,
+    pooled_lags,
+    utterance_scores,
+)
 from evaluate.latency.timed import TimedOutput, timed_output
 from evaluate.monotonicity import word_order
 from evaluate.png import svg_to_png, why_no_png
@@ -75,12 +82,14 @@ def measure_utterances(
 
 
 def point_scores(measured: Sequence[MeasuredUtterance]) -> Scores:
-    """The mean of every metric, and as `_penalised` again with |X| for each output that omits its reference."""
+    """The mean of every metric, but percentiles are of the lags of all units.
+
+    As `_penalised` again with |X| for each output that omits its reference.
+    """
     heard = [m for m in measured if m.output.source_ms > 0]
-    penalised = penalised_scores([m.output for m in heard], [m.scores for m in heard])
-    return mean_scores([m.scores for m in heard]) | {
-        f"{name}_penalised": value for name, value in penalised.items()
-    }
+    outputs, rows = [m.output for m in heard], [m.scores for m in heard]
+    penalised = {f"{name}_penalised": value for name, value in penalised_scores(outputs, rows).items()}
+    return mean_scores(rows) | pooled_lags(outputs) | penalised
 
 
 def scored_point(point: CurvePoint, measured: Sequence[MeasuredUtterance], tgt_lang: str) -> ScoredPoint:

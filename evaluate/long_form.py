@@ -83,7 +83,8 @@ class SlidingWindow:
         """Make room for audio up to `heard_ms`; whether the window moved."""
         if self.sentence_end_ms is not None or heard_ms - self.start_ms <= self.config.window_ms:
             return False
-        self._known_loudness = 0.0
+        # what is quiet for a whole window may be a quieter speaker, so silence only lowers what counts as loud
+        self._known_loudness = self._known_loudness / 2 if self.is_silent else 0.0
         self.start_ms = heard_ms - self.config.keep_ms
         before = sum(len(step.token_ids) for step in steps if step.audio_ms <= self.start_ms)
         begins = self._unit_begins(emitted, before)

@@ -164,8 +164,12 @@ class StreamSession:
         self.failure = f"{reason}: {detail}"
 
     def skip_to(self, heard_ms: float) -> None:
-        """Let the next step hear all whole steps of audio up to `heard_ms`, as one that comes late does."""
-        while not self._is_last and self._boundaries[self._next + 1] <= heard_ms * SAMPLES_PER_MS:
+        """Let the next step hear all whole steps of audio up to `heard_ms`, as one that comes late does.
+
+        No further than to the end of the window: that moves on in single steps only, so no audio leaves it unheard.
+        """
+        reach_ms = min(heard_ms, self._start_ms + self._window.config.window_ms) if self._window else heard_ms
+        while not self._is_last and self._boundaries[self._next + 1] <= reach_ms * SAMPLES_PER_MS:
             self._next += 1
         self._make_room()
 
@@ -269,6 +273,8 @@ class StreamSession:
             self._window.listen(self.utterance.waveform, self.heard_ms)
             if self._window.move(self.heard_ms, self.steps, self._emitted):
                 self._hypotheses.clear()
+                if self._window.is_silent:  # of the audio that did not fit nothing is known yet
+                    self._window.listen(self.utterance.waveform, self.heard_ms)
 
     @property
     def text(self) -> str:

@@ -20,12 +20,14 @@ from evaluate.curves import Hypothesis, ScoredPoint, score_hypotheses, score_tra
 from evaluate.latency import normalized_erasure
 from evaluate.latency.scores import corpus_scores
 from evaluate.policies import Policy
+from evaluate.quality import bleu_tokenizer
 from evaluate.session import SIMULSA, SpokenUtterance
 from evaluate.significance import compare_at_equal_latency
 from evaluate.stream import simulate
 from evaluate.trace import StreamTrace, read_traces, require_forward, write_traces
 from evaluate.units import choose_unit
 from lalm.adapters import adapter_digest
+from lalm.languages import base_language
 from lalm.prompts import Prompt
 from tasks.dataset import AUDIO_LIBRARIES
 from tasks.inputs import audio_digest
@@ -146,6 +148,8 @@ def score_systems(
         "ceiling": fingerprint(ceiling) if ceiling else None, "sacrebleu": version("sacrebleu"),
         "tgt_lang": tgt_lang,
     }  # fmt: skip
+    if base_language(tgt_lang) == "ja":  # the one whose tokenizer depends on what is installed
+        inputs["tokenizer"] = bleu_tokenizer(tgt_lang)
     if policies:
         inputs["policies"] = {
             name: [[knob, m.digest] for knob, m in points] for name, points in policies.items()

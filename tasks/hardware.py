@@ -46,4 +46,5 @@ def gpu_name() -> str:
         )
     except subprocess.TimeoutExpired:
         return "unknown"
-    return answer.stdout.strip() or "unknown"
+    name = answer.stdout.strip() if answer.returncode == 0 else ""  # else it says there what went wrong
+    return name or "unknown"

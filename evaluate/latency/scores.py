@@ -77,11 +77,12 @@ def pooled_lags(outputs: Sequence[TimedOutput]) -> Scores:
 
 
 def pooled_effort(traces: Sequence[StreamTrace], unit: Unit) -> Scores:
-    """NumChunks per trace, RTF over all audio, and erasure over all units of a corpus."""
-    steps = [step for trace in traces for step in trace.steps]
+    """NumChunks per trace, RTF over all audio that was streamed to its end, and erasure over all units of a corpus."""
+    done = [trace for trace in traces if trace.failure is None]
+    steps = [step for trace in done for step in trace.steps]
     return {
         "NumChunks": _mean(num_chunks(trace.steps) for trace in traces),
-        "RTF": real_time_factor(steps, math.fsum(trace.source_ms for trace in traces)),
+        "RTF": real_time_factor(steps, math.fsum(trace.source_ms for trace in done)),
         "normalized_erasure": normalized_erasure(traces, unit),
     }
 
@@ -89,7 +90,7 @@ def pooled_effort(traces: Sequence[StreamTrace], unit: Unit) -> Scores:
 def corpus_scores(traces: Sequence[StreamTrace], references: Sequence[str], unit: Unit) -> Scores:
     """Every corpus-level value of a system's traces, on the queue clock where their compute is known.
 
-    Means leave out what was left empty; percentiles and RTF are over all units and all audio.
+    Means leave out what was left empty; percentiles are over all units, RTF is over all audio but that of failures.
     """
     outputs = [
         timed_output(trace, reference, unit, queue_clock)

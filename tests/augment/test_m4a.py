@@ -110,3 +110,8 @@ def test_a_damaged_m4a_is_an_audio_error_or_is_read_and_never_a_crash(
 def test_its_decoder_is_named_only_where_it_is_used() -> None:
     assert m4a_libraries([Path("a.wav"), Path("b.mp3")]) == {}
     assert m4a_libraries([Path("a.wav"), Path("b.M4A")]) == {"av": av.__version__}
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.m4b", "a.mov", "a.3gp", "shard.parquet", "clips.zip"])
+def test_its_decoder_is_named_where_a_file_may_hold_m4a(name: str) -> None:
+    assert m4a_libraries([Path(name)]) == {"av": av.__version__}

@@ -1,6 +1,7 @@
 """DAL, AP, ATD, YAAL, offsets, effort and clocks against their definitions and what these imply."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -232,3 +233,12 @@ def test_rtf_of_a_corpus_is_all_compute_over_all_audio() -> None:
         for i, (ms, s) in enumerate([(1000.0, 1.0), (9000.0, 1.0)])
     ]
     assert pooled_effort(traces, "word")["RTF"] == 0.2
+
+
+def test_audio_that_was_never_streamed_to_its_end_is_not_in_rtf() -> None:
+    done = StreamTrace(
+        id="a", chunk_ms=None, source_ms=1000.0, text="", emissions=(), steps=(step(1000.0, 1.0),)
+    )
+    refused = replace(done, id="b", source_ms=9000.0, steps=(), failure="longer_than_window: 9.00 s")
+    assert pooled_effort([done, refused], "word")["RTF"] == 1.0
+    assert math.isnan(pooled_effort([refused], "word")["RTF"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from evaluate.config import EvaluateConfig
-from evaluate.live import stream_live
+from evaluate.live import simulate_timed, stream_live
 from evaluate.long_form import LongFormConfig, SlidingWindow, align_in_parts
 from evaluate.pauses import FRAME_MS, QUIET_SHARE, first_pause, frame_levels, loudness
 from evaluate.policies import Hypothesis, LocalAgreement, Policy, Retranslation, Seen, SimulSA, WaitK
@@ -19,7 +19,7 @@ from evaluate.stream import simulate
 from evaluate.trace import Step, StreamTrace, require_forward
 from evaluate.units import align_units
 from lalm.engine import Failure, GenerateRequest, Generation
-from tests.evaluate.scripted import PROMPT, TOKENIZER, ScriptedEngine, ids, spoken
+from tests.evaluate.scripted import PROMPT, TOKENIZER, ScriptedEngine, Stopwatch, ids, spoken
 
 SAMPLES_PER_S = 16_000
 
@@ -153,6 +153,29 @@ def test_characters_leave_one_by_one_where_they_are_the_units() -> None:
     assert prefixes(requests)[4] == " 3"
 
 
+@pytest.mark.parametrize("seconds_per_step", [0.5, 1.5, 20])
+def test_a_step_that_comes_late_leaves_no_audio_unheard(seconds_per_step: float) -> None:
+    engine = Interpreter({}, window_ms=8000)
+    [trace] = simulate_timed(
+        [spoken("u", 40_000)],
+        engine=engine,
+        prompt=PROMPT,
+        tokenizer=TOKENIZER,
+        chunk_ms=1000,
+        config=EvaluateConfig(base_chunk_ms=(), long_form=sliding(), max_new_tokens_per_step=100),
+        adapter=None,
+        tgt_lang="de",
+        warm_up=(),
+        coalesce=True,
+        clock=Stopwatch(seconds_per_step),
+    )
+    begins = [int(request.audio.waveform[0]) for [request] in engine.calls]
+    ends = [int(request.audio.waveform[-1]) + 1 for [request] in engine.calls]
+    assert all(begin <= end for begin, end in zip(begins[1:], ends, strict=False))
+    assert ends[-1] == 40 * SAMPLES_PER_S
+    assert (len(trace.steps) < 40) == (seconds_per_step > 1)
+
+
 def test_what_replaces_its_whole_text_cannot_slide() -> None:
     trace, _ = interpret(20, sliding(), policy=Retranslation())
     assert trace.failure is not None
@@ -272,6 +295,22 @@ def test_nothing_is_asked_of_silence() -> None:
     assert trace.text == "3 6"
     assert len(trace.steps) > len(requests)
     assert [step.audio_ms for step in trace.steps] == sorted(step.audio_ms for step in trace.steps)
+
+
+def test_nothing_is_asked_of_a_silence_longer_than_the_window() -> None:
+    trace, requests = recite((0.3, 1.3), (0.0, 30.0), (0.6, 1.2))
+    assert all(np.abs(request.audio.waveform).max() > 0 for request in requests)
+    assert trace.text == "3 6"
+
+
+def test_speech_in_the_step_that_moves_a_silent_window_is_translated() -> None:
+    trace, _ = recite((0.3, 1.3), (0.0, 8.2), (0.6, 0.5))
+    assert trace.text == "3 6"
+
+
+def test_a_much_quieter_speaker_is_heard_again_when_a_window_has_passed() -> None:
+    trace, _ = recite((0.9, 1.3), (0.0, 1.0), *[(0.06, 1.0), (0.0, 0.4)] * 20)
+    assert trace.text.split()[:2] == ["9", "1"]
 
 
 def test_history_stands_in_front_of_the_next_sentence() -> None:

@@ -112,6 +112,12 @@ def test_points_have_intervals_regimes_and_all_latency_metrics(tmp_path: Path) -
     assert float(found[0]["LAAL_penalised"]) > float(found[0]["LAAL"])
 
 
+def test_percentiles_of_a_point_are_of_all_lags_and_no_mean_of_percentiles() -> None:
+    traces = [trace(0, 1000, "eins zwei drei vier"), trace(1, 3000, "spät")]  # lags of 1 s, and one of 3 s
+    scores = point_scores(measure_utterances("base", traces, UTTERANCES[:2], "word"))
+    assert scores["lag_p50"] == 1000.0
+
+
 def test_differences_and_fixed_latencies_are_those_of_the_report(tmp_path: Path) -> None:
     data = exported(tmp_path)
     differences = rows(tmp_path / "differences.csv")

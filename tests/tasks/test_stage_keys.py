@@ -250,3 +250,15 @@ def test_a_scores_key_holds_what_scores_depend_on_and_nothing_else(
     rest = {name: value for name, value in STREAMING.items() if name not in SCORING}
     assert {scored({name: value}) for name, value in rest.items()} == {same}
     assert scored({"chunk_ms": (400,), "split": "dev", "max_utterances": 2}) == same
+
+
+def test_what_cuts_japanese_is_in_a_scores_key_and_others_keep_theirs(
+    bench: Bench, key: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoken = SpokenSet(open_corpus(bench.corpus, "test"), EVALUATE)
+    keys = set()
+    for installed in (True, False):
+        monkeypatch.setattr("evaluate.quality.find_spec", lambda _name, found=installed: found or None)
+        for lang in ("ja", "de"):
+            keys.add((lang, key(score_systems, spoken, {"simulsa": [a_manifest("t")]}, EVALUATE, lang, None)))
+    assert sorted(lang for lang, _ in keys) == ["de", "ja", "ja"]

@@ -21,7 +21,7 @@ from tasks.store import Manifest, stage_key
 from tests.support.stages import Bench, call, make_bench
 from train.config import FinetuneConfig
 from train.errors import TrainError
-from train.launch import Training, finetune_over_processes
+from train.launch import LOG_NAME, Training, _started, _steps, finetune_over_processes
 
 ONE = FinetuneConfig(
     steps=6, batch_size=8, accumulation=4, lora_r=4, learning_rate=3e-3, checkpoint_every=2, lora_dropout=0.0
@@ -89,12 +89,13 @@ def test_a_killed_process_ends_all_of_them_with_a_reason_and_the_next_run_goes_o
 ) -> None:
     again = Bench(workspace=make_bench(tmp_path).workspace, corpus=bench.corpus)
     again.workspace.reporter = reporter = KillsRankOne()
+    before = set(psutil.Process().children(recursive=True))  # servers of other tests in this process
 
     with pytest.raises(TrainError, match=r"process 1 was killed by SIGKILL; see .*training.log"):
         tune(again, TWO)
 
     assert len(reporter.killed) == 1
-    assert psutil.Process().children(recursive=True) == []
+    assert set(psutil.Process().children(recursive=True)) <= before
     (scratch,) = (path for path in (tmp_path / "store" / "scratch").iterdir() if path.is_dir())
     assert (scratch / "step-00000002").is_dir()
 
@@ -112,6 +113,23 @@ def test_what_a_process_cannot_do_reaches_the_user_as_the_same_sentence(bench: B
 
     with pytest.raises(TrainError, match=r"none of 8 drawn examples can be used.*audio_missing': 8"):
         tune(empty, TWO)
+
+
+def test_log_keeps_what_both_streams_of_the_processes_say(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log, torchrun = tmp_path / LOG_NAME, tmp_path / "torchrun"
+    log.write_text("of an earlier attempt\n")
+    torchrun.write_text(
+        "#!/bin/sh\necho a warning >&2; echo a line that is no step\n"
+        f"until grep -q 'no step' {log}; do :; done\necho an error >&2\n"
+    )
+    torchrun.chmod(0o755)
+    monkeypatch.setattr("train.launch.sys.executable", str(torchrun))
+    with _started(tmp_path, 2) as process:
+        assert list(_steps(process, log)) == []
+        assert process.wait() == 0
+    assert log.read_text() == "a warning\na line that is no step\nan error\n"
 
 
 def test_one_process_is_not_named_in_the_key_and_two_are() -> None:
