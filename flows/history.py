@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import platform
 import threading
@@ -24,13 +25,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from flows.interrupt import STOPPING
 from lalm.errors import SimulsaError
 from tasks.reporting import SilentReporter, StageClock
-from tasks.store import Manifest, fingerprint
+from tasks.store import Manifest, Store, StoreError, fingerprint
 
 if TYPE_CHECKING:
     from flows.config import RunConfig  # this module is also for commands that only look, and must start fast
 
+LOG = logging.getLogger("simulsa")
 RECORDS = "runs"
 PROGRESS_EVERY_S = 5.0
+REMEMBER_EVERY_S = 3600.0
 
 Ending = Literal["completed", "nothing_new", "failed", "stopped"]
 
@@ -42,6 +45,7 @@ class HistoryError(SimulsaError):
 class RunRecord(SilentReporter):
     """Writes the record of the run in progress; a context manager whose end is the end of the run.
 
+    A record that cannot be begun is a HistoryError; later, an event that finds no room is lost with a warning.
     `ending` is how a run without an error ends. It asks `clock` what a part did, so the clock must hear of it first.
     """
 
@@ -52,18 +56,24 @@ class RunRecord(SilentReporter):
         self.ending: Ending = "completed"
         self._clock = clock
         self._lock = threading.Lock()
+        self._closed = False
         self._told: dict[tuple[str, str], float] = {}
         directory = config.run_dir / RECORDS
         directory.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
-        self._file = os.open(directory / f"{self.id}.jsonl", flags, 0o644)
+        path = directory / f"{self.id}.jsonl"
+        self._file = os.open(path, flags, 0o644)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         configuration = config.model_dump(mode="json")
-        self.note(
-            "started", run=self.id, name=config.name, command=command, pid=os.getpid(), host=platform.node(),
-            version=version("simulsa"), hardware=asdict(clock.hardware), again_from=again_from,
-            digest=fingerprint(configuration), configuration=configuration,
-        )  # fmt: skip
+        try:
+            self._append(
+                "started", run=self.id, name=config.name, command=command, pid=os.getpid(), host=platform.node(),
+                version=version("simulsa"), hardware=asdict(clock.hardware), again_from=again_from,
+                digest=fingerprint(configuration), configuration=configuration,
+            )  # fmt: skip
+        except OSError as error:
+            self._close()
+            raise HistoryError(f"the record of this run cannot be written to {path}: {error}") from error
 
     def __enter__(self) -> RunRecord:
         return self
@@ -71,18 +81,40 @@ class RunRecord(SilentReporter):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self.note("ended", state=self.ending)
-        else:
-            stopped = STOPPING.is_set() or isinstance(error, KeyboardInterrupt)
-            self.note("ended", state="stopped" if stopped else "failed", error=_in_words(error))
-        os.close(self._file)
+        try:
+            if error is None:
+                self.note("ended", state=self.ending)
+            else:
+                stopped = STOPPING.is_set() or isinstance(error, KeyboardInterrupt)
+                self.note("ended", state="stopped" if stopped else "failed", error=_in_words(error))
+        finally:
+            self._close()
 
     def note(self, event: str, **facts: Any) -> None:
-        """Append one event; a line is written whole or, by a kill, not at all."""
-        line = json.dumps({"event": event, "at": _now(), **facts}, ensure_ascii=False, separators=(",", ":"))
+        """Append one event, unless the run has ended; a line is written whole or not at all, and then warned of."""
+        try:
+            self._append(event, **facts)
+        except OSError as error:
+            LOG.warning("run %s: the event %s could not be recorded: %s", self.id, event, error)
+
+    def _append(self, event: str, **facts: Any) -> None:
+        line = json.dumps({"event": event, "at": _now(), **facts}, separators=(",", ":"))
+        left = f"{line}\n".encode()
         with self._lock:
-            os.write(self._file, (line + "\n").encode())
+            if self._closed:  # a thread that outlives its run
+                return
+            size = os.fstat(self._file).st_size
+            try:
+                while left:
+                    left = left[os.write(self._file, left) :]
+            except OSError:
+                os.ftruncate(self._file, size)
+                raise
+
+    def _close(self) -> None:
+        with self._lock:
+            self._closed = True
+            os.close(self._file)
 
     def started(self, stage: str, part: str) -> None:
         self._told[stage, part] = time.monotonic()
@@ -102,6 +134,27 @@ class RunRecord(SilentReporter):
 
     def failed(self, stage: str, part: str, error: BaseException) -> None:
         self.note("part_failed", stage=stage, part=part, error=_in_words(error))
+
+
+class Remembering(SilentReporter):
+    """Has the store remember what a run stands on while it runs: housekeeping would take a long one's first outputs."""
+
+    def __init__(self, store: Store, name: str, digest: str) -> None:
+        self._store = store
+        self._name = name
+        self._digest = digest
+        self._lock = threading.Lock()
+        self._due = 0.0
+
+    def finished(self, stage: str, part: str, made: Manifest, asked: Mapping[str, int]) -> None:  # noqa: ARG002
+        with self._lock:
+            if time.monotonic() < self._due:
+                return
+            self._due = time.monotonic() + REMEMBER_EVERY_S
+        try:
+            self._store.remember_run(self._name, self._digest)
+        except (OSError, StoreError) as error:  # the part is stored all the same
+            LOG.warning("what run %s stands on could not be noted in the store: %s", self._name, error)
 
 
 def rejected_in(made: Manifest) -> int:
@@ -135,9 +188,9 @@ def find_record(outputs: Path, run: str) -> Path:
 
 def read_events(record: Path) -> list[dict[str, Any]]:
     """The events of a record, oldest first; a last line that a kill cut short is no event."""
-    lines = record.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    *lines, _cut = record.read_text(encoding="utf-8", errors="replace").split("\n")
     try:
-        events: list[dict[str, Any]] = [json.loads(line) for line in lines if line.endswith("\n")]
+        events: list[dict[str, Any]] = [json.loads(line) for line in lines]
     except ValueError as error:
         raise HistoryError(f"{record} is not a record of a run ({error}): move it away") from error
     if not events or events[0]["event"] != "started":
@@ -156,8 +209,9 @@ def is_alive(record: Path) -> bool:
 
 
 def all_records(outputs: Path) -> list[Path]:
-    """Every record below `outputs`, the oldest run first."""
-    return sorted(outputs.glob(f"*/{RECORDS}/*.jsonl"), key=lambda path: path.stem)
+    """Every record below `outputs`, the oldest run first; an empty one is of a run that could not begin."""
+    found = [path for path in outputs.glob(f"*/{RECORDS}/*.jsonl") if path.stat().st_size]
+    return sorted(found, key=lambda path: path.stem)
 
 
 def _in_words(error: BaseException) -> str:

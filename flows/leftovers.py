@@ -6,10 +6,12 @@ environment. A run that ends by itself has stopped its server by then.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
 
 import psutil
 
@@ -40,9 +42,14 @@ def main() -> None:
     sys.stdin.buffer.read()
     left = [process for process in psutil.process_iter() if _is_left(process, mark)]
     for process in left:
-        process.terminate()
+        _tell(process.terminate)
     for process in psutil.wait_procs(left, timeout=GRACE_S)[1]:
-        process.kill()
+        _tell(process.kill)
+
+
+def _tell(signal: Callable[[], None]) -> None:
+    with contextlib.suppress(psutil.Error):  # it ended meanwhile
+        signal()
 
 
 def _is_left(process: psutil.Process, mark: str) -> bool:

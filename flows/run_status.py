@@ -51,18 +51,19 @@ def _parts(events: list[Event], unfinished: str, until: str) -> dict[str, dict[s
     """By stage and part: state, times, progress, and what it made."""
     stages: dict[str, dict[str, Part]] = {}
     for event in events:
-        if event["event"] == "part_started":
-            stages.setdefault(event["stage"], {})[event["part"]] = {
-                "part": event["part"], "state": unfinished, "started": event["at"], "ended": until, "done": 0,
-                "total": None, "key": None, "rejected": 0, "issued": 0, "replayed": 0, "error": None,
-            }  # fmt: skip
-        elif event["event"] == "part_advanced":
-            stages[event["stage"]][event["part"]] |= {"done": event["done"], "total": event["total"] or None}
+        if not event["event"].startswith("part_"):
+            continue
+        new = {  # not only by its start, which a full disk may have kept out of the record
+            "part": event["part"], "state": unfinished, "started": event["at"], "ended": until, "done": 0,
+            "total": None, "key": None, "rejected": 0, "issued": 0, "replayed": 0, "error": None,
+        }  # fmt: skip
+        part = stages.setdefault(event["stage"], {}).setdefault(event["part"], new)
+        if event["event"] == "part_advanced":
+            part |= {"done": event["done"], "total": event["total"] or None}
         elif event["event"] == "part_finished":
-            stages[event["stage"]][event["part"]] |= _facts(event) | {"ended": event["at"]}
+            part |= _facts(event) | {"ended": event["at"]}
         elif event["event"] == "part_failed":
-            ended = {"state": "failed", "ended": event["at"], "error": event["error"]}
-            stages[event["stage"]][event["part"]] |= ended
+            part |= {"state": "failed", "ended": event["at"], "error": event["error"]}
     return stages
 
 

@@ -26,7 +26,7 @@ from augment.directories import put_in_place, staging_beside
 from flows.config import RunConfig, dump_config
 from flows.console import ConsoleReporter, wants_json_lines
 from flows.demo_inputs import DemoInputs, prepare_demo
-from flows.history import RunRecord
+from flows.history import Remembering, RunRecord
 from flows.interrupt import STOPPING
 from flows.places import copies_dir, store_location
 from flows.run_lock import run_directory
@@ -112,7 +112,7 @@ def session_for(
         stack.enter_context(submitting_to(session.runner))
         token = _CURRENT.set(session)
         stack.callback(_CURRENT.reset, token)
-        with _told_to_stop():
+        with _told_to_stop(session.workspace):
             yield session
         _leave_costs(session)
         if session.record is not None and not session.has_news:
@@ -133,12 +133,14 @@ def _runner(config: RunConfig) -> Iterator[TaskRunner[PrefectFuture[Any]] | None
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[None]:
-    """Let work in other threads end at its next step when the run is interrupted, or its worker cancels it."""
+def _told_to_stop(workspace: Workspace) -> Iterator[None]:
+    """Let work in other threads end at its next step when the run fails, is interrupted, or its worker cancels it."""
     try:
         yield
-    except (KeyboardInterrupt, SystemExit, TerminationSignal):
-        STOPPING.set()
+    except BaseException as error:
+        workspace.stop()
+        if isinstance(error, (KeyboardInterrupt, SystemExit, TerminationSignal)):
+            STOPPING.set()
         raise
 
 
@@ -194,7 +196,7 @@ def _record(
 ) -> None:
     """Take the run directory, leave the resolved configuration there, and begin the record of the run."""
     run_dir, workspace = session.config.run_dir, session.workspace
-    digest = fingerprint(config.model_dump(mode="json"))
+    digest = content_digest(config)
     stack.enter_context(run_directory(run_dir, digest))
     stack.callback(workspace.store.remember_run, config.name, digest)
     (run_dir / "config.yaml").write_text(dump_config(session.config))
@@ -204,10 +206,16 @@ def _record(
     workspace.reporter = Reporters(
         workspace.clock,
         record,
+        Remembering(workspace.store, config.name, digest),
         console,
         LogReporter(record.id),
         ArtifactReporter(session.artifacts, config.name),
     )
+
+
+def content_digest(config: RunConfig) -> str:
+    """The digest of what decides the files of a run: runs that differ only in publishing them make the same."""
+    return fingerprint(config.model_dump(mode="json", exclude={"publish"}))
 
 
 def _flow_name() -> str:

@@ -25,7 +25,8 @@ from lalm.vllm.opening import open_vllm, vllm_identity
 
 Waiting = Callable[[float], None]
 SPEED_SETTINGS = (
-    "max_in_flight", "replicas", "gpu_memory_utilization", "tensor_parallel_size", "enforce_eager", "max_model_len",
+    "kind", "max_in_flight", "replicas", "gpu_memory_utilization", "tensor_parallel_size", "enforce_eager",
+    "max_model_len",
 )  # fmt: skip
 
 
@@ -46,6 +47,11 @@ class Accelerator:
     def is_shared(self) -> bool:
         """Whether several threads may ask the engine at once, and should: it batches what they ask."""
         return self.engine_config.kind != "transformers"
+
+    @property
+    def holds_gpu_elsewhere(self) -> bool:
+        """Whether a vLLM engine of ours is open; it gives its memory back before weights are loaded here."""
+        return self.is_shared and self._engine is not None and not self.engine_config.urls
 
     @property
     def group_size(self) -> int:

@@ -109,7 +109,8 @@ def needs_of(stage: str, workspace: Workspace, arguments: Iterable[Any]) -> Need
     if stage not in MODEL_STAGES:
         return Needs(stage=stage, disk_bytes=_disk_bytes(stage, read))
     weights = _weight_bytes(workspace.info)
-    here = stage == "finetune" or not workspace.accelerator.is_shared  # vLLM looks after its own memory
+    accelerator = workspace.accelerator  # vLLM looks after its own memory
+    here = not accelerator.is_shared or (stage == "finetune" and not accelerator.holds_gpu_elsewhere)
     on_gpu = here and choose_device(workspace.model.device).type == "cuda"
     checkpoints = weights * CHECKPOINT_SHARE if stage == "finetune" else 0
     return Needs(

@@ -6,6 +6,7 @@ from typing import Any
 
 import ray
 from prefect import Task
+from prefect.utilities.collections import visit_collection
 from prefect_ray.context import remote_options
 from prefect_ray.task_runners import PrefectRayFuture, RayTaskRunner
 
@@ -65,6 +66,24 @@ class Runner(RayTaskRunner):  # type: ignore[misc]
         future = RayFuture(task_run_id=plain.task_run_id, wrapped_future=plain.wrapped_future)
         future.ended = ended
         return future
+
+    @staticmethod
+    def _run_prefect_task(*upstream: Any, parameters: dict[str, Any], **task: Any) -> Any:
+        """Run one part on a worker, with what it reads fetched and kept first.
+
+        Prefect remembers what it visits by `id()`: a result that it alone fetches may be freed, and the next one, at
+        the same address, is then taken for it.
+        """
+        kept: list[Any] = []
+
+        def fetched(value: Any) -> Any:
+            if not isinstance(value, ray.ObjectRef):
+                return value
+            kept.append(ray.get(value))
+            return kept[-1]
+
+        resolved = visit_collection(parameters, visit_fn=fetched, return_data=True)
+        return RayTaskRunner._run_prefect_task(*upstream, parameters=resolved, **task)
 
 
 def make(*, address: str | None, workers: int, gpus: float) -> Runner:

@@ -3,14 +3,15 @@
 A rerun in which every stage is a hit never loads the weights and starts no server: identities come from
 `inspect_model` alone, and an engine is opened by its first request.
 
-In another process (a worker of Ray or Dask) a workspace is made again from what specifies it, once per process: what it
-reports there is heard by nobody, and the task runner tells the driver when a part ends.
+In another process (a worker of Ray or Dask) a workspace is made again from what specifies it, once per process and run:
+what it reports there is heard by nobody, and the task runner tells the driver when a part ends.
 """
 
 from __future__ import annotations
 
 import atexit
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
@@ -38,7 +39,8 @@ class StoppedError(SimulsaError):
 class Workspace:
     """Shared by the tasks of one run, in one process; not a pydantic model, so Prefect passes it by reference.
 
-    Pickled as its store, model, engine, seed and workers; unpickled as the one workspace of its process made of these.
+    Pickled as its run, store, model, engine, seed and workers; unpickled as the one workspace that its process has for
+    the run.
     """
 
     def __init__(
@@ -51,14 +53,17 @@ class Workspace:
         workers: int = 2,
         reporter: Reporter | None = None,
         stopping: threading.Event | None = None,
+        run: str | None = None,
     ) -> None:
         self.store = store
         self.model = model
         self.seed = seed
-        self._specification = (store, model, engine, seed, workers)
+        self._specification = (run or uuid.uuid4().hex, store, model, engine, seed, workers)
+        self._workers = workers
         self.slots = threading.BoundedSemaphore(workers)
         self.reporter: Reporter = reporter or SilentReporter()
         self.stopping = stopping or threading.Event()
+        self._stopped = threading.Event()
         self.clock = StageClock()
         self.digests = FileDigests(store.root / "fingerprints.jsonl")
         self.accelerator = Accelerator(engine, model, store.root / "logs")
@@ -138,7 +143,7 @@ class Workspace:
         stage, part = self._local.part  # of this thread: servers are started by others
 
         def waiting(seconds: float) -> None:
-            self._go_on()
+            self.go_on()
             self.reporter.waiting(stage, part, f"starting the engine, {seconds:.0f} s")
 
         return self.accelerator.engine(self.info, self._processor, waiting)
@@ -156,14 +161,19 @@ class Workspace:
         stage, part = self._local.part
 
         def advance(done: int, total: int) -> None:
-            self._go_on()
+            self.go_on()
             self.reporter.advanced(stage, part, done, total)
 
         return advance
 
-    def _go_on(self) -> None:
-        if self.stopping.is_set():
+    def go_on(self) -> None:
+        """Raise StoppedError once the run is to stop; asked by whatever waits or takes steps."""
+        if self.stopping.is_set() or self._stopped.is_set():
             raise StoppedError("the run was told to stop; the same command continues from what is finished")
+
+    def stop(self) -> None:
+        """Let the work of this run alone end at its next step; `stopping` may be shared with other runs."""
+        self._stopped.set()
 
     def requests(self) -> dict[str, int]:
         """How many model requests were issued and how many were read back from records."""
@@ -178,20 +188,42 @@ class Workspace:
             journal.close()
         self.accelerator.close()
 
+    def close_if_idle(self) -> bool:
+        """Close, and say so, unless a part is under way."""
+        taken = [slot for slot in range(self._workers) if self.slots.acquire(blocking=False)]
+        idle = len(taken) == self._workers
+        try:
+            if idle:
+                self.close()
+        finally:
+            for _ in taken:
+                self.slots.release()
+        return idle
+
 
 _MADE_HERE: dict[str, Workspace] = {}
 _MAKING = threading.Lock()
 
 
 def _of_this_process(
-    store: Store, model: ModelConfig, engine: EngineConfig, seed: int, workers: int
+    run: str, store: Store, model: ModelConfig, engine: EngineConfig, seed: int, workers: int
 ) -> Workspace:
-    """The workspace of this process for this specification, so that its model is loaded once; closed at its exit."""
-    settings = [model.model_dump(mode="json"), engine.model_dump(mode="json"), seed, workers]
-    key = fingerprint([repr(store.__reduce__()), settings])
+    """The workspace of this process for this run, so that its model is loaded once.
+
+    A worker outlives runs: those of earlier ones are closed first, for their files may have changed since and their
+    models hold memory. One that is still at work is left to the next run, or to the end of the process.
+    """
     with _MAKING:
-        if key not in _MADE_HERE:
-            made = Workspace(store=store, model=model, engine=engine, seed=seed, workers=workers)
-            atexit.register(made.close)
-            _MADE_HERE[key] = made
-        return _MADE_HERE[key]
+        if run not in _MADE_HERE:
+            for earlier in [name for name, made in _MADE_HERE.items() if made.close_if_idle()]:
+                del _MADE_HERE[earlier]
+            _MADE_HERE[run] = Workspace(
+                store=store, model=model, engine=engine, seed=seed, workers=workers, run=run
+            )
+        return _MADE_HERE[run]
+
+
+@atexit.register
+def _close_all() -> None:
+    for made in _MADE_HERE.values():
+        made.close()

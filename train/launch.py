@@ -90,8 +90,9 @@ def _started(work: Path, processes: int) -> Iterator[subprocess.Popen[str]]:
         "-m", "train.worker", str(work / SPEC_NAME),
     ]  # fmt: skip
     threads = str(max(1, (os.cpu_count() or 1) // processes))
+    (work / LOG_NAME).unlink(missing_ok=True)
     with (
-        (work / LOG_NAME).open("w", encoding="utf-8") as log,
+        (work / LOG_NAME).open("a", encoding="utf-8") as log,  # as `_steps` does, or one overwrites the other
         subprocess.Popen(  # noqa: S603 - our own modules and a path of ours
             command, env={"OMP_NUM_THREADS": threads, **os.environ}, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,

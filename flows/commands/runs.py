@@ -64,6 +64,7 @@ def rerun(
     from flows.history import find_record, read_events
     from flows.places import results_dir
     from tasks.reporting import stages_from
+    from tasks.store import is_url
 
     if from_:
         stages_from(from_)
@@ -71,7 +72,10 @@ def rerun(
     start = read_events(record)[0]
     from flows.config import parse_config
 
-    config = parse_config({**start["configuration"], "outputs": outputs}, where=str(record))
+    recorded = start["configuration"]["outputs"]
+    in_bucket = is_url(recorded) and not is_url(outputs)  # its record is local, below `outputs`
+    place = recorded if in_bucket else outputs
+    config = parse_config({**start["configuration"], "outputs": place}, where=str(record))
     run_flow(
         start["command"], config, source=start["name"], as_json=json_, log_json=log_json, again_from=from_
     )

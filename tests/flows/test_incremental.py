@@ -19,7 +19,9 @@ from flows.config import RunConfig
 from flows.history import all_records
 from flows.refresh_dataset import refresh_dataset
 from flows.run_status import run_status
+from flows.session import session_for
 from tasks.artifacts import ArtifactReporter, Artifacts
+from tasks.workspace import StoppedError
 from tests.support.hub import Hub, running_hub
 from tests.support.random_run import random_run
 
@@ -123,6 +125,18 @@ def test_failed_run_is_recorded_and_the_next_one_continues_from_its_shards(
     assert states(last_status(home)) == {
         "select": "cached", "truncate": "cached", "generate": "done", "assemble": "done", "dataset": "done",
     }  # fmt: skip
+
+
+def test_run_that_fails_stops_its_threads_alone_and_hears_no_more_of_them(home: Path) -> None:
+    config = random_run(home, 6)
+    with pytest.raises(ValueError, match="of the flow"), session_for(config, command="build_dataset") as ours:
+        raise ValueError("of the flow")
+    with pytest.raises(StoppedError):
+        ours.workspace.go_on()
+    ours.workspace.begin("generate")
+    assert last_status(home)["stages"] == []
+    with session_for(config, command="build_dataset") as next_one:
+        next_one.workspace.go_on()
 
 
 def test_long_stage_shows_its_progress_and_an_artifact_that_fails_is_only_logged(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,12 @@ import pytest
 
 import flows.commands.runs  # noqa: F401 - registers the commands
 from flows.config import RunConfig, parse_config
-from flows.history import HistoryError, RunRecord, all_records, find_record, read_events
+from flows.history import HistoryError, Remembering, RunRecord, all_records, find_record, read_events
 from flows.run_lock import BusyError, run_directory
 from flows.run_status import run_status
+from flows.session import content_digest
 from tasks.reporting import Hardware, Reporters, StageClock, Work, stage_timing
-from tasks.store import Manifest
+from tasks.store import Manifest, Store
 from tests.flows.test_cli import simulsa
 
 HOLD = """
@@ -143,6 +147,118 @@ def test_line_cut_short_by_a_kill_is_no_event(tmp_path: Path) -> None:
     with record.open("a") as file:
         file.write('{"event":"part_st')
     assert read_events(record) == before
+
+
+def test_message_with_any_line_separator_is_read_back(tmp_path: Path) -> None:
+    said = "one\u2028two\u2029three\x85four\r\nfive \ud800"
+    with RunRecord(configuration(tmp_path), "build_dataset", StageClock()) as record:
+        record.note("told", message=said)
+    assert [e.get("message") for e in read_events(find_record(tmp_path, "toy"))] == [None, said, None]
+    raw = find_record(tmp_path, "toy")
+    raw.write_text(raw.read_text().replace("\\u2028", "\u2028"))
+    assert read_events(raw)[1]["message"] == said
+
+
+def test_thread_that_outlives_its_run_writes_into_no_file(tmp_path: Path) -> None:
+    with RunRecord(configuration(tmp_path), "build_dataset", StageClock()) as record:
+        pass
+    with (tmp_path / "another").open("wb") as reused:
+        assert reused.fileno() == record._file
+        record.started("generate", "1")
+    assert (tmp_path / "another").read_bytes() == b""
+
+
+def test_event_that_finds_no_room_is_lost_whole_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real, room = os.write, [7, 0, 1 << 20]
+
+    def write(descriptor: int, data: bytes) -> int:
+        if (free := room.pop(0)) == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data[:free])
+
+    clock = StageClock()
+    with RunRecord(configuration(tmp_path), "build_dataset", clock) as record:
+        reporter = Reporters(clock, record)
+        with monkeypatch.context() as patch:
+            patch.setattr("flows.history.os.write", write)
+            reporter.started("generate", "1")
+            reporter.finished("generate", "1", made("generate"), {"issued": 0, "replayed": 0})
+    assert "the event part_started could not be recorded: [Errno 28]" in caplog.text
+    status = run_status(find_record(tmp_path, "toy"))
+    assert (status["state"], stage(status, "generate")["state"]) == ("completed", "done")
+
+
+def test_record_that_cannot_be_begun_is_an_error_and_of_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("flows.history.os.write", write)
+    with pytest.raises(HistoryError, match=r"cannot be written to .*No space left"):
+        RunRecord(configuration(tmp_path), "build_dataset", StageClock())
+    assert all_records(tmp_path) == []
+
+
+def test_record_that_a_kill_left_empty_is_of_no_run(tmp_path: Path) -> None:
+    record_a_run(tmp_path)
+    before = all_records(tmp_path)
+    (before[0].parent / "20990101-000000-ffffff.jsonl").touch()
+    assert all_records(tmp_path) == before
+
+
+@dataclass
+class FullStore(Store):
+    """Counts what it is to remember, and has no room for the first of it."""
+
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    def remember_run(self, name: str, configuration: str) -> None:
+        self.asked.append((name, configuration))
+        if len(self.asked) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_run_is_remembered_at_its_first_part_and_once_an_hour(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 50.0
+    monkeypatch.setattr("flows.history.time.monotonic", lambda: now)
+    store = FullStore()
+    remembering = Remembering(store, "toy", "digest")
+    for now in (50.0, 60.0, 3649.0, 3651.0, 3700.0):  # noqa: B007 - the clock reads it
+        remembering.finished("generate", "1", made("generate"), {})
+    assert store.asked == [("toy", "digest")] * 2
+    assert "what run toy stands on could not be noted" in caplog.text
+
+
+def test_run_that_also_publishes_makes_the_same_and_shares_its_directory(tmp_path: Path) -> None:
+    plain = configuration(tmp_path)
+    raw = plain.model_dump(mode="json")
+    assert content_digest(parse_config({**raw, "publish": {"repo": "toy/nightly"}})) == content_digest(plain)
+    assert content_digest(parse_config({**raw, "seed": 8})) != content_digest(plain)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "option", "place"),
+    [
+        ("s3://bucket/runs", (), "s3://bucket/runs"),
+        ("s3://bucket/runs", ("--outputs", "s3://bucket/moved"), "s3://bucket/moved"),
+        ("outputs", (), "outputs"),
+    ],
+)
+def test_rerun_goes_where_the_run_went(
+    recorded: str, option: tuple[str, ...], place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with RunRecord(configuration(Path("x")).model_copy(update={"outputs": recorded}), "build", StageClock()):
+        pass
+    ran: list[RunConfig] = []
+    monkeypatch.setattr("flows.commands.runs.run_flow", lambda _, config, **__: ran.append(config))
+    assert simulsa(monkeypatch, "rerun", "toy", *option) == 0
+    assert [config.outputs for config in ran] == [place]
 
 
 def test_run_is_found_by_its_name_its_id_and_the_beginning_of_it(tmp_path: Path) -> None:

@@ -147,6 +147,16 @@ def test_settings_that_only_cost_time_are_in_the_key_of_engines_that_have_them(b
     assert not {"urls", "api_key_variable", "patience_s"} & set(vllm.speed_settings)
 
 
+def test_both_kinds_of_vllm_are_one_engine_and_two_measurements(bench: Bench) -> None:
+    ws = bench.workspace
+    library, server = (
+        type(ws.accelerator)(EngineConfig(kind=kind), ws.model, ws.store.root / "logs")
+        for kind in ("vllm", "vllm-server")
+    )
+    assert library.identity(ws.info)["kind"] == server.identity(ws.info)["kind"]
+    assert library.speed_settings != server.speed_settings
+
+
 def test_warm_up_comes_from_behind_the_measured_utterances_or_is_less(spoken: SpokenSet) -> None:
     part = timed_module.warm_up_part
     assert [u.id for u in part(spoken.spoken, TIMED)] == [spoken.utterances[2].id]
