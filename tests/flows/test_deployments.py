@@ -179,7 +179,9 @@ def test_a_pool_template_uses_what_it_declares_and_declares_what_it_uses(name: s
     template = json.loads((DEPLOYMENTS / "pools" / f"{name}.json").read_text())
     used = set(re.findall(r"\{\{ (\w+) \}\}", json.dumps(template["job_configuration"])))
     idle = {"gpus", "image"}  # what deployments on GPU pools say, and a process has no use for
-    assert used | idle == set(template["variables"]["properties"]), "a process pool ignores both, the others use them"
+    assert used | idle == set(template["variables"]["properties"]), (
+        "a process pool ignores both, the others use them"
+    )
     assert template["variables"]["properties"]["env"]["default"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
 
 
