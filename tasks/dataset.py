@@ -76,6 +76,7 @@ def _write_selection(
             chosen[bucket(entry.id, n_shards)].append(entry)
         if seen % 1024 == 0:
             progress(seen, 0)
+    progress(seen, seen)
     for index, utterances in enumerate(chosen):
         write_records(out / f"selected-{index}.parquet", utterances, Utterance)
     write_records(out / "rejected.parquet", rejected, Rejection)
